@@ -1,0 +1,34 @@
+//! What is measured: one module each.
+
+mod footprint;
+mod logs;
+mod ports;
+mod restart;
+mod rounds;
+mod scan;
+mod start;
+mod status;
+mod stop;
+
+use std::rc::Rc;
+
+use crate::failure::Result;
+use crate::page::Page;
+use crate::site::Site;
+use crate::supervisors::Peer;
+
+/// A measurement.
+pub(crate) type Measure = fn(&Rc<Site>, &[Peer]) -> Result<Page>;
+
+/// All, in the order of the document: name, what it is, how.
+pub(crate) const ALL: &[(&str, &str, Measure)] = &[
+    ("start", "1, 100, 1,000 services until all run", start::measure),
+    ("restart", "from the crash to the new process, without delay", restart::measure),
+    ("stop", "of an obedient service", stop::measure),
+    ("footprint", "memory and idle processor time", footprint::measure),
+    ("logs", "throughput of output", logs::measure),
+    ("status", "latency of looking", status::measure),
+    ("scan", "all processes of the machine", scan::measure),
+    ("ports", "who holds a port", ports::measure),
+    ("rounds", "who keeps services exactly once, and stops them for real", rounds::measure),
+];

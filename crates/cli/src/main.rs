@@ -1,0 +1,5 @@
+//! The `vigie` command.
+
+fn main() -> std::process::ExitCode {
+    vigie::main()
+}

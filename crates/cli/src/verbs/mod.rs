@@ -1,0 +1,30 @@
+//! One verb, one file: its arguments, its help with examples, and what it does.
+
+pub(crate) mod adopt;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod daemon;
+pub(crate) mod doctor;
+pub(crate) mod down;
+pub(crate) mod end;
+pub(crate) mod events;
+pub(crate) mod forget;
+pub(crate) mod free;
+pub(crate) mod help;
+pub(crate) mod ignore;
+pub(crate) mod kill_all;
+pub(crate) mod logs;
+pub(crate) mod man;
+pub(crate) mod ports;
+pub(crate) mod quarantine;
+pub(crate) mod reset;
+pub(crate) mod restart;
+pub(crate) mod run;
+pub(crate) mod soak;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod strays;
+pub(crate) mod sweep;
+pub(crate) mod up;
+pub(crate) mod why;

@@ -1,0 +1,426 @@
+//! What is worth remembering: the vocabulary of the journal (R6.11, R10.1).
+//!
+//! An [`Entry`] says when, about whom, of which run, and [`What`] happened. The variants of [`What`] are the one
+//! definition of everything that the journal can hold: its JSON (`{"kind":"exited","exit":{"code":7},"ran":"1m3s"}`)
+//! is what is stored and what programs get, [`describe`] is what people read.
+//!
+//! Kinds are added, never renamed; fields are added with a default, never removed. What a newer version wrote is kept
+//! as it is ([`What::Other`]) and shown plainly, so that a journal can be read after going back to an older version.
+
+mod lines;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::clock::Wall;
+use crate::exit::Exit;
+use crate::identity::RunId;
+use crate::ladder::Rung;
+use crate::launch::Containment;
+use crate::name::Name;
+use crate::text::OsText;
+use crate::units::Span;
+pub use lines::{describe, origin};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Wall,
+    /// About whom.
+    pub subject: Subject,
+    /// Of which run, when it belongs to one.
+    pub run: Option<RunId>,
+    /// The number that the keeper gave it within its run. Two entries with the same run and number are the same
+    /// event: the journal keeps the first (invariant 5). Absent on what the daemon itself decided or saw.
+    pub run_seq: Option<u64>,
+    /// What happened.
+    pub what: What,
+}
+
+impl Entry {
+    /// An entry that no keeper numbered.
+    pub fn new(at: Wall, subject: Subject, run: Option<RunId>, what: What) -> Self {
+        Self { at, subject, run, run_seq: None, what }
+    }
+
+    /// An entry for the event `run_seq` of `run`.
+    pub fn of_keeper(at: Wall, subject: Subject, run: RunId, run_seq: u64, what: What) -> Self {
+        Self { at, subject, run: Some(run), run_seq: Some(run_seq), what }
+    }
+}
+
+/// About whom an entry is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// The daemon itself.
+    Daemon,
+    /// A project as a whole.
+    Project(Name),
+    /// A service.
+    Service {
+        /// The project.
+        project: Name,
+        /// The service.
+        service: Name,
+        /// The mode of the run, when it has one.
+        mode: Option<Name>,
+    },
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Subject::Daemon => f.pad("vigie"),
+            Subject::Project(project) => f.pad(project.as_str()),
+            Subject::Service { project, service, mode: None } => f.pad(&format!("{project}/{service}")),
+            Subject::Service { project, service, mode: Some(mode) } => f.pad(&format!("{project}/{service}:{mode}")),
+        }
+    }
+}
+
+/// What happened, with the facts that its line for people needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum What {
+    /// The daemon began its work.
+    DaemonStarted {
+        /// Its version.
+        version: String,
+        /// Its PID.
+        pid: u32,
+    },
+    /// The daemon ended in order.
+    DaemonStopped {
+        /// Why.
+        cause: String,
+    },
+    /// A manifest was read for the first time, or again.
+    ProjectLoaded {
+        /// The folder of the project.
+        dir: OsText,
+        /// How many services it names.
+        services: u32,
+    },
+    /// Somebody wants the service to run.
+    WantedUp {
+        /// Who, from where ([`origin`]), or what.
+        by: String,
+    },
+    /// Somebody wants the service not to run.
+    WantedDown {
+        /// Who, from where, or what.
+        by: String,
+    },
+    /// The keeper of the run holds the lock of the service.
+    Locked,
+    /// Processes of an earlier run whose keeper was killed were found under the lock and ended.
+    SurvivorsEnded {
+        /// The earlier run.
+        of: RunId,
+        /// How many processes.
+        count: u32,
+    },
+    /// The main process was spawned.
+    Started {
+        /// Its PID.
+        main_pid: u32,
+        /// How its tree is contained.
+        containment: Containment,
+        /// Who wanted it, from where ([`origin`]).
+        by: String,
+        /// Which restart this is; 0 for a start that was asked for.
+        attempt: u32,
+    },
+    /// A process that ran already became the main process of a run (R4.4). Its earlier output, and that from now on, go
+    /// where it was told to write when it was started.
+    AdoptedStray {
+        /// Its PID.
+        main_pid: u32,
+        /// When it was started, by whomever.
+        since: Option<Wall>,
+        /// How its tree is contained from now on.
+        containment: Containment,
+        /// Who wanted it, from where ([`origin`]).
+        by: String,
+    },
+    /// A process that was to be adopted was left as it is.
+    AdoptFailed {
+        /// Its PID.
+        pid: u32,
+        /// Why.
+        why: String,
+    },
+    /// The main process could not be spawned.
+    SpawnFailed {
+        /// The step that failed: `exec`, `chdir`, ….
+        step: String,
+        /// What the step was about: a path, mostly.
+        on: OsText,
+        /// What the system said.
+        error: String,
+    },
+    /// The service is ready.
+    Ready {
+        /// How long after its start.
+        after: Span,
+    },
+    /// The service did not become ready in time.
+    NotReady {
+        /// How long it had.
+        within: Span,
+        /// What the last probe found.
+        why: String,
+    },
+    /// The health probe failed too often.
+    Degraded {
+        /// How often in a row.
+        failures: u32,
+        /// What the last probe found.
+        why: String,
+    },
+    /// The health probe succeeds again.
+    Healthy {
+        /// How long it had failed.
+        after: Span,
+    },
+    /// The readiness probe was answered, but not by this run (R2.3).
+    AnsweredByOther {
+        /// Who answered, as far as it can be seen.
+        who: String,
+    },
+    /// A stop began.
+    Stopping {
+        /// Why.
+        cause: String,
+    },
+    /// A rung of the ladder was reached and its deed done.
+    Rung {
+        /// Its number, from 0.
+        index: u32,
+        /// The rung.
+        rung: Rung,
+    },
+    /// The main process ended.
+    Exited {
+        /// How.
+        exit: Exit,
+        /// How long it had run, when its start is known.
+        ran: Option<Span>,
+    },
+    /// The main process ended and left others behind.
+    Orphans {
+        /// How many.
+        count: u32,
+        /// The names of some of them.
+        names: Vec<String>,
+    },
+    /// The ladder is at its end and processes are left (R5.4).
+    Stuck {
+        /// How many.
+        count: u32,
+        /// Some of them, as `name (PID, state)`.
+        left: Vec<String>,
+    },
+    /// Processes that the ladder could not end are gone.
+    GhostGone {
+        /// How long after the end of the ladder, when that is known.
+        after: Option<Span>,
+        /// The machine was restarted: that is what ended them.
+        #[serde(default)]
+        reboot: bool,
+    },
+    /// What no signal ends was set aside on request: the lock is free, and the processes are kept on record (R5.4).
+    Quarantined {
+        /// How many processes.
+        count: u32,
+        /// Some of them, as `name (PID, state)`.
+        left: Vec<String>,
+    },
+    /// What no signal ends was to be set aside, and was not.
+    QuarantineRefused {
+        /// Why not.
+        why: String,
+    },
+    /// The kernel says that no process of the run is left.
+    Empty {
+        /// How long after the stop began or the main process ended, when that is known.
+        after: Option<Span>,
+    },
+    /// Every process of a stopped run is gone, and a port that it claims is held by another (R5.3).
+    StillHeld {
+        /// What is held by whom.
+        what: String,
+    },
+    /// It ended by itself, and another has a port that it claims: perhaps that is why (R4.4).
+    ClaimHeld {
+        /// What is held by whom.
+        what: String,
+    },
+    /// Output of the service was lost.
+    LogLost {
+        /// How many bytes.
+        bytes: u64,
+        /// Why: the error of the system, or the policy.
+        why: String,
+    },
+    /// The service will be started again.
+    RestartScheduled {
+        /// How long to wait before.
+        delay: Span,
+        /// Which restart it will be, from 1.
+        attempt: u32,
+        /// How many are allowed; absent: any number.
+        of: Option<u32>,
+    },
+    /// The service is not started again.
+    GaveUp {
+        /// Why.
+        reason: String,
+    },
+    /// The restart counter is zero again.
+    Reset {
+        /// Why: it ran long enough, or somebody asked.
+        cause: String,
+    },
+    /// Somebody else holds the lock of the service (R4.2).
+    Conflict {
+        /// Who, since when, from where.
+        holder: String,
+        /// The PID of its main process, when it told.
+        holder_pid: Option<u32>,
+    },
+    /// The service is not started because of what it depends on.
+    DependencyFailed {
+        /// The other service.
+        on: Name,
+        /// What is the matter with it.
+        why: String,
+    },
+    /// The keeper is gone while its run was not over. How the run ended, nobody saw.
+    KeeperLost,
+    /// The daemon began its work and found this run going on.
+    Adopted {
+        /// The PID of its main process, once it was spawned.
+        main_pid: Option<u32>,
+        /// Since when it has been running, once it was spawned.
+        since: Option<Wall>,
+    },
+    /// The journal was damaged and a new one was begun (R10.1).
+    JournalDamaged {
+        /// What is wrong with it.
+        why: String,
+        /// Where the damaged one lies.
+        kept_as: OsText,
+    },
+    /// Nothing is known about this stretch of time.
+    Gap {
+        /// Its beginning.
+        from: Wall,
+        /// Its end.
+        to: Wall,
+        /// Why.
+        why: String,
+    },
+    /// A bug in vigie: something that its own rules call impossible. It changed nothing.
+    InternalFault {
+        /// What.
+        fault: String,
+    },
+    /// What this version does not know: written by a newer one. All of it, `kind` included.
+    #[serde(untagged)]
+    Other(Map<String, Value>),
+}
+
+/// The kinds of this version, in the order of a run's life: for filters and their completion.
+pub const KINDS: &[&str] = &[
+    "daemon_started",
+    "daemon_stopped",
+    "project_loaded",
+    "wanted_up",
+    "wanted_down",
+    "locked",
+    "survivors_ended",
+    "started",
+    "adopted_stray",
+    "adopt_failed",
+    "spawn_failed",
+    "ready",
+    "not_ready",
+    "degraded",
+    "healthy",
+    "answered_by_other",
+    "stopping",
+    "rung",
+    "exited",
+    "orphans",
+    "stuck",
+    "ghost_gone",
+    "quarantined",
+    "quarantine_refused",
+    "empty",
+    "still_held",
+    "claim_held",
+    "log_lost",
+    "restart_scheduled",
+    "gave_up",
+    "reset",
+    "conflict",
+    "dependency_failed",
+    "keeper_lost",
+    "adopted",
+    "journal_damaged",
+    "gap",
+    "internal_fault",
+];
+
+impl What {
+    /// Its stable name: the `kind` of its JSON.
+    pub fn kind(&self) -> &str {
+        match self {
+            What::DaemonStarted { .. } => "daemon_started",
+            What::DaemonStopped { .. } => "daemon_stopped",
+            What::ProjectLoaded { .. } => "project_loaded",
+            What::WantedUp { .. } => "wanted_up",
+            What::WantedDown { .. } => "wanted_down",
+            What::Locked => "locked",
+            What::SurvivorsEnded { .. } => "survivors_ended",
+            What::Started { .. } => "started",
+            What::AdoptedStray { .. } => "adopted_stray",
+            What::AdoptFailed { .. } => "adopt_failed",
+            What::SpawnFailed { .. } => "spawn_failed",
+            What::Ready { .. } => "ready",
+            What::NotReady { .. } => "not_ready",
+            What::Degraded { .. } => "degraded",
+            What::Healthy { .. } => "healthy",
+            What::AnsweredByOther { .. } => "answered_by_other",
+            What::Stopping { .. } => "stopping",
+            What::Rung { .. } => "rung",
+            What::Exited { .. } => "exited",
+            What::Orphans { .. } => "orphans",
+            What::Stuck { .. } => "stuck",
+            What::GhostGone { .. } => "ghost_gone",
+            What::Quarantined { .. } => "quarantined",
+            What::QuarantineRefused { .. } => "quarantine_refused",
+            What::Empty { .. } => "empty",
+            What::StillHeld { .. } => "still_held",
+            What::ClaimHeld { .. } => "claim_held",
+            What::LogLost { .. } => "log_lost",
+            What::RestartScheduled { .. } => "restart_scheduled",
+            What::GaveUp { .. } => "gave_up",
+            What::Reset { .. } => "reset",
+            What::Conflict { .. } => "conflict",
+            What::DependencyFailed { .. } => "dependency_failed",
+            What::KeeperLost => "keeper_lost",
+            What::Adopted { .. } => "adopted",
+            What::JournalDamaged { .. } => "journal_damaged",
+            What::Gap { .. } => "gap",
+            What::InternalFault { .. } => "internal_fault",
+            What::Other(raw) => raw.get("kind").and_then(Value::as_str).unwrap_or("unknown"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,435 @@
+//! The one task that owns the supervisor: takes what happened, lets it decide, sees to it that intent is durable before
+//! the deed, and has the deed done.
+//!
+//! Nothing here waits for anything but the next input. What takes time is done by tasks and threads whose outcome comes
+//! back as an input.
+
+mod deferred;
+pub(crate) mod documents;
+mod launches;
+mod perform;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use vigie_api::status;
+use vigie_core::clock::Mono;
+use vigie_core::ghost::Ghost;
+use vigie_core::identity::{BootId, ProcKey, RunId};
+use vigie_core::journal::{Entry, Subject, What};
+use vigie_core::run;
+use vigie_core::supervisor::{Action, Event, OpId, Outcome, Request, SessionId, Step, Supervisor};
+use vigie_os::clock;
+use vigie_os::lock::Lock;
+use vigie_os::place::Place;
+use vigie_store::state::DocumentChange;
+use vigie_store::writer::Batch;
+use vigie_wire::keeper;
+
+use crate::import::Imports;
+use crate::input::{End, Input};
+use crate::ledger::{Ledger, Settled, Ticket};
+use crate::link::Links;
+use crate::log::Log;
+use crate::probe::Probes;
+use crate::recover::Recoverer;
+use crate::runs::{Changed, Runs};
+use crate::sampler::Sampler;
+use crate::sessions::Sessions;
+use deferred::{Deed, Deferred};
+use documents::Documents;
+use launches::Launches;
+
+/// How many inputs are dealt with before anything else gets its turn.
+const TURN: usize = 64;
+
+/// The longest sleep: timers of the runtime stand still during suspend, deadlines do not.
+const NAP: Duration = Duration::from_secs(30);
+
+/// When what could not be stored is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// How long after a request what it needed for a moment is given back to the kernel.
+const TIDY: Duration = Duration::from_secs(3);
+
+/// More entries than these are not kept while the journal cannot be written; what is lost then is a gap.
+const UNSAVED: usize = 10_000;
+
+/// What there is to do.
+enum Woken {
+    Settled(Settled),
+    Input(Option<Input>),
+    Time,
+}
+
+/// A service as somebody sees it who looks.
+pub(crate) struct Seen {
+    pub(crate) service: status::Service,
+    /// Who holds its run.
+    pub(crate) keeper: Option<ProcKey>,
+}
+
+/// The parts that dispatch puts together.
+pub(crate) struct Parts {
+    pub(crate) supervisor: Supervisor,
+    pub(crate) ledger: Ledger,
+    pub(crate) links: Links,
+    pub(crate) probes: Probes,
+    pub(crate) recoverer: Recoverer,
+    pub(crate) sampler: Sampler,
+    pub(crate) sessions: Sessions,
+    pub(crate) runs: Runs,
+    pub(crate) place: Place,
+    /// The present boot.
+    pub(crate) boot: BootId,
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) log: Log,
+}
+
+/// The owner of the state.
+pub(crate) struct Dispatch {
+    parts: Parts,
+    documents: Documents,
+    deferred: Deferred,
+    launches: Launches,
+    imports: Imports,
+    replies: HashMap<OpId, oneshot::Sender<Outcome>>,
+    next_op: u64,
+    /// The request after which the daemon ends.
+    shut_down: Option<OpId>,
+    /// When the supervisor wants to look at the clock.
+    deadline: Option<Mono>,
+    /// Entries that could not be stored.
+    unsaved: Vec<Entry>,
+    /// How many more were lost, and since when.
+    lost: Option<(u64, vigie_core::clock::Wall)>,
+    retry_at: Option<Mono>,
+    tidy_at: Option<Mono>,
+}
+
+impl Dispatch {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            documents: Documents::default(),
+            deferred: Deferred::default(),
+            launches: Launches::default(),
+            imports: Imports::default(),
+            replies: HashMap::new(),
+            next_op: 0,
+            shut_down: None,
+            deadline: None,
+            unsaved: Vec::new(),
+            lost: None,
+            retry_at: None,
+            tidy_at: None,
+        }
+    }
+
+    /// Carries out what a daemon that comes back has to do first, takes up what it missed, and ends the sessions whose
+    /// commands are gone.
+    pub(crate) fn begin(&mut self, step: Step, missed: Vec<Event>, over: Vec<SessionId>, ghosts: Vec<Ghost>) {
+        // First what happened, then what was made of it: the journal is read in its order.
+        for event in missed {
+            self.step(event);
+        }
+        self.carry_out(step, None);
+        for ghost in ghosts {
+            self.take_up_ghost(ghost);
+        }
+        self.look_for_ghosts();
+        self.launch_waiting();
+        let measured: Vec<_> =
+            self.parts.runs.iter().filter(|(_, run)| run.main.is_some()).map(|(_, run)| (run.id, run.tree())).collect();
+        let now = clock::mono();
+        for (run, tree) in measured {
+            self.parts.sampler.add(run, tree, now);
+        }
+        for session in over {
+            self.close_session(session);
+        }
+        let (done, _) = oneshot::channel();
+        self.import(done);
+    }
+
+    /// Deals with one input after the other, until the daemon is to end or `lock` is none any more. Gives back what is to
+    /// be closed.
+    pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>, lock: &Lock) -> (Ledger, End) {
+        loop {
+            let nap = self.nap();
+            let woken = tokio::select! {
+                biased;
+                settled = self.parts.ledger.settle() => Woken::Settled(settled),
+                input = inputs.recv(), if self.parts.ledger.has_room() => Woken::Input(input),
+                () = tokio::time::sleep(nap.unwrap_or_default()), if nap.is_some() => Woken::Time,
+            };
+            // Before anything is done: two daemons would each start what the other has.
+            if matches!(lock.keeps_others_out(), Ok(false)) {
+                return (self.parts.ledger, End::Displaced);
+            }
+            match woken {
+                Woken::Settled(settled) => self.settled(settled),
+                Woken::Time => self.wake(),
+                Woken::Input(input) => {
+                    let mut next = input;
+                    for _ in 0..TURN {
+                        match next {
+                            Some(Input::End(end)) => return self.end(end),
+                            Some(input) => self.take(input),
+                            None => break,
+                        }
+                        next = inputs.try_recv().ok();
+                    }
+                    if let Some(input) = next {
+                        if let Input::End(end) = input {
+                            return self.end(end);
+                        }
+                        self.take(input);
+                    }
+                }
+            }
+        }
+    }
+
+    fn end(mut self, end: End) -> (Ledger, End) {
+        let (done, _) = oneshot::channel();
+        self.import(done);
+        (self.parts.ledger, end)
+    }
+
+    /// How long nothing is to be done; absent: for ever.
+    fn nap(&self) -> Option<Duration> {
+        let next = [self.deadline, self.parts.sampler.due(), self.launches.due(), self.retry_at, self.tidy_at];
+        let next = next.into_iter().flatten().min()?;
+        // The runtime's timers have a grain of a millisecond and never fire early.
+        Some(next.since(clock::mono()).min(NAP))
+    }
+
+    fn wake(&mut self) {
+        let now = clock::mono();
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.step(Event::Tick);
+        }
+        if self.parts.sampler.due().is_some_and(|due| due <= now) {
+            self.parts.sampler.work(now);
+        }
+        self.launch_waiting();
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry();
+        }
+        if self.tidy_at.take_if(|at| *at <= now).is_some() {
+            vigie_os::memory::trim();
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Event(event) => self.step(event),
+            Input::Request { request, reply } => self.request(request, reply),
+            Input::Look { watch, reply } => {
+                let _ = reply.send(self.look(watch));
+            }
+            Input::OpenSession { command, resume, reply } => {
+                let session = match resume {
+                    Some(id) => self.parts.sessions.get(id),
+                    None => match self.parts.sessions.open(&command) {
+                        Ok((session, document)) => {
+                            self.record(Vec::new(), vec![document]);
+                            Some(session)
+                        }
+                        Err(why) => {
+                            self.parts.log.line(&format!("no session could be opened: {why}"));
+                            None
+                        }
+                    },
+                };
+                let _ = reply.send(session);
+            }
+            Input::CloseSession(id) => self.close_session(id),
+            Input::Import(done) => self.import(done),
+            Input::End(_) => {}
+        }
+    }
+
+    fn request(&mut self, request: Request, reply: oneshot::Sender<Outcome>) {
+        self.next_op += 1;
+        let op = OpId(self.next_op);
+        if request == Request::ShutDown {
+            self.shut_down = Some(op);
+        }
+        self.replies.insert(op, reply);
+        self.tidy_at = Some(clock::mono() + TIDY);
+        self.step(Event::Request { op, request });
+    }
+
+    fn close_session(&mut self, id: SessionId) {
+        if let Some(document) = self.parts.sessions.close(id) {
+            self.record(Vec::new(), vec![document]);
+            self.step(Event::SessionEnded(id));
+        }
+    }
+
+    fn import(&mut self, done: oneshot::Sender<()>) {
+        // Also those of runs that no daemon manages.
+        self.look_for_ghosts();
+        let present: HashSet<RunId> = self.parts.runs.iter().map(|(_, run)| run.id).collect();
+        let entries = self.imports.look(&self.parts.place.services_dir(), &present);
+        let ticket = self.record(entries, Vec::new());
+        self.after(ticket, Deed::Tell(done));
+    }
+
+    fn look(&mut self, watch: bool) -> Vec<Seen> {
+        let now = clock::mono();
+        if watch {
+            self.parts.sampler.watch(now);
+        }
+        let views = self.parts.supervisor.views();
+        let mut seen: Vec<Seen> = views
+            .map(|view| {
+                let mut service = status::Service::from(&view);
+                if let Some(run) = &mut service.run
+                    && let Some(usage) = self.parts.sampler.usage(run.id, now)
+                {
+                    run.cpu_percent_of_core = usage.cpu_percent_of_core;
+                    run.memory_bytes = Some(usage.memory_bytes);
+                    run.processes = Some(usage.processes);
+                    run.threads = Some(usage.threads);
+                }
+                let keeper = self.parts.runs.get(&view.key).map(|run| run.keeper.clone());
+                Seen { service, keeper }
+            })
+            .collect();
+        seen.sort_by(|a, b| (&a.service.project, &a.service.service).cmp(&(&b.service.project, &b.service.service)));
+        seen
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = clock::now();
+        match self.parts.runs.note(&event) {
+            Some(Changed::Started(run)) => {
+                if let Some((_, live)) = self.parts.runs.iter().find(|(_, live)| live.id == run) {
+                    self.parts.sampler.add(run, live.tree(), now.mono);
+                }
+            }
+            Some(Changed::Over(run)) => self.parts.sampler.remove(run),
+            None => {}
+        }
+        self.launches.note(&event);
+        let heard = heard(&event);
+        let set_aside = is_set_aside(&event);
+        let step = self.parts.supervisor.step(now, event);
+        self.carry_out(step, heard);
+        if set_aside {
+            self.look_for_ghosts();
+        }
+        self.launch_waiting();
+    }
+
+    fn carry_out(&mut self, step: Step, heard: Option<Deed>) {
+        self.deadline = step.deadline;
+        // What the supervisor decided about a run that goes on does not wait for the disk: a restart at zero delay is
+        // done before anything is written.
+        let mut after = Vec::new();
+        for action in step.actions {
+            let waits = step.durable_first && action.needs_durable_intent()
+                || matches!(action, Action::Reply { .. } | Action::Release { .. } | Action::ForgetGhost { .. });
+            if waits || self.deferred.holds_up(&action) {
+                after.push(action);
+            } else {
+                self.perform(action);
+            }
+        }
+        let mut documents = self.changed_documents(&step.changed);
+        documents.extend(self.ghost_documents(step.ghosts));
+        let ticket = self.record(step.entries, documents);
+        for deed in heard.into_iter().chain(after.into_iter().map(Deed::Action)) {
+            self.after(ticket, deed);
+        }
+    }
+
+    /// Does it as soon as what was recorded until now is durable.
+    fn after(&mut self, ticket: Ticket, deed: Deed) {
+        if self.parts.ledger.is_settled(ticket) && self.deferred.is_empty() {
+            self.do_it(deed);
+        } else {
+            self.deferred.push(ticket, deed);
+        }
+    }
+
+    fn record(&mut self, entries: Vec<Entry>, documents: Vec<DocumentChange>) -> Ticket {
+        self.parts.ledger.record(Batch { entries, documents })
+    }
+
+    fn settled(&mut self, settled: Settled) {
+        match settled {
+            Settled::Stored { anew: false } => {}
+            Settled::Stored { anew: true } => {
+                self.parts.log.line("the journal was damaged and begun anew");
+                let changes = self.all_documents();
+                self.record(Vec::new(), changes);
+            }
+            Settled::Lost(lost) => {
+                self.parts.log.line(&format!("the journal cannot be written: {}", lost.error));
+                self.documents.forget(&lost.batch.documents);
+                let now = clock::now();
+                for entry in lost.batch.entries {
+                    if self.unsaved.len() < UNSAVED {
+                        self.unsaved.push(entry);
+                    } else {
+                        self.lost.get_or_insert((0, now.wall)).0 += 1;
+                    }
+                }
+                self.retry_at = Some(now.mono + RETRY);
+            }
+        }
+        while let Some(deed) = self.deferred.pop(|ticket| self.parts.ledger.is_settled(ticket)) {
+            self.do_it(deed);
+        }
+        self.launch_waiting();
+    }
+
+    /// Tries to store again what could not be stored.
+    fn retry(&mut self) {
+        self.retry_at = None;
+        let mut entries = std::mem::take(&mut self.unsaved);
+        if let Some((count, from)) = self.lost.take() {
+            let why = format!("the journal could not be written and {count} entries were lost");
+            let to = clock::now().wall;
+            entries.push(Entry::new(to, Subject::Daemon, None, What::Gap { from, to, why }));
+        }
+        let documents = self.all_documents();
+        self.record(entries, documents);
+    }
+
+    fn do_it(&mut self, deed: Deed) {
+        match deed {
+            Deed::Action(action) => self.perform(action),
+            Deed::Tell(done) => {
+                let _ = done.send(());
+            }
+            Deed::Acknowledge { key, run, seq } => {
+                // What could not be stored is not acknowledged: the keeper keeps it for the next daemon.
+                if self.unsaved.is_empty() && self.lost.is_none() {
+                    self.parts.links.tell(&key, keeper::Request::Acknowledge { run, seq });
+                }
+            }
+        }
+    }
+}
+
+/// Whether a run was set aside just now, so that there is a record of it.
+fn is_set_aside(event: &Event) -> bool {
+    matches!(event, Event::Keeper { event: run::Event { what: run::What::Quarantined { .. }, .. }, .. })
+}
+
+/// What is to be acknowledged once it is durable: the end of a run, and with it all that was before.
+fn heard(event: &Event) -> Option<Deed> {
+    match event {
+        Event::Keeper { key, event: run::Event { run, seq, what: run::What::Empty, .. } } => {
+            Some(Deed::Acknowledge { key: key.clone(), run: *run, seq: *seq })
+        }
+        _ => None,
+    }
+}

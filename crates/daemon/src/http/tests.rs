@@ -1,0 +1,196 @@
+//! The server and the client of the API, with a test in the place of the dispatcher.
+
+use super::*;
+
+use vigie_api::report::{Daemon, SessionOpened};
+use vigie_api::stream::Line;
+use vigie_api::time::Millis;
+use vigie_api::{Client, Error, SCHEMA, journal::JournalLine};
+use vigie_core::clock::Wall;
+use vigie_core::identity::{BootId, ProcKey};
+use vigie_core::journal::{Entry, Subject, What};
+use vigie_core::name::Name;
+use vigie_core::supervisor::{Outcome, Request as Asked, SessionId};
+use vigie_store::journal::Journal;
+
+use crate::sessions::Sessions;
+use crate::test::run;
+
+struct Stage {
+    client: Client,
+    queue: mpsc::Receiver<Input>,
+    lines: Lines,
+    folder: tempfile::TempDir,
+}
+
+/// A server on a socket of its own.
+fn stage() -> Stage {
+    let folder = tempfile::tempdir().expect("folder");
+    let socket = folder.path().join("daemon.sock");
+    let listener = UnixListener::bind(&socket).expect("bound");
+    let (inputs, queue) = mpsc::channel(16);
+    let (lines, _) = tokio::sync::broadcast::channel(16);
+    let desk = Desk {
+        inputs,
+        lines: lines.clone(),
+        about: Daemon {
+            schema: SCHEMA,
+            pid: 1,
+            version: "0".to_owned(),
+            started: Millis(Wall(0)),
+            home: folder.path().into(),
+        },
+        services: folder.path().join("services"),
+        state: folder.path().to_owned(),
+        ports: Arc::default(),
+        log: Log::open(folder.path()),
+    };
+    tokio::spawn(serve(listener, Arc::new(desk), Arc::new(Semaphore::new(CONNECTIONS))));
+    Stage { client: Client::new(socket), queue, lines, folder }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("name")
+}
+
+fn line(seq: u64, service: &str) -> JournalLine {
+    let subject = Subject::Service { project: name("demo"), service: name(service), mode: None };
+    JournalLine::new(seq, &Entry::new(Wall(1), subject, None, What::Locked))
+}
+
+fn refusal(error: &Error) -> ExitCode {
+    match error {
+        Error::Refused(detail) => detail.code,
+        other => panic!("{other}"),
+    }
+}
+
+/// R5.5: the session lives exactly as long as its connection.
+#[test]
+fn a_session_ends_with_its_connection() {
+    run(async {
+        let mut stage = stage();
+        let command = ProcKey { boot_id: BootId("b".into()), pid: 7, start_ticks: 9 };
+        let (client, body) = (stage.client.clone(), SessionOpened { pid: command.clone() });
+        let opening = tokio::spawn(async move { client.post_stream::<_, Line>(path::SESSIONS, &body).await });
+        let Some(Input::OpenSession { command: told, resume: None, reply }) = stage.queue.recv().await else {
+            panic!("no session was asked for")
+        };
+        assert_eq!(told, command);
+        let mut sessions = Sessions::default();
+        let (session, _) = sessions.open(&command).expect("opened");
+        sessions.tie(session.id, &name("demo"), &name("api"));
+        assert!(reply.send(Some(session.clone())).is_ok());
+        let mut lines = opening.await.expect("no panic").expect("a stream");
+        assert_eq!(lines.next().await.expect("line"), Some(Line::Session(session.id)));
+        for (seq, service) in [(1, "db"), (2, "api")] {
+            stage.lines.send(Arc::new(line(seq, service))).expect("somebody listens");
+        }
+        assert_eq!(lines.next().await.expect("line"), Some(Line::Entry(line(2, "api"))), "only what is tied to it");
+        drop(lines);
+        assert!(matches!(stage.queue.recv().await, Some(Input::CloseSession(id)) if id == session.id));
+    });
+}
+
+#[test]
+fn a_session_that_is_over_cannot_be_resumed() {
+    run(async {
+        let mut stage = stage();
+        let body = SessionOpened { pid: ProcKey { boot_id: BootId("b".into()), pid: 7, start_ticks: 9 } };
+        let client = stage.client.clone();
+        let resume = format!("{}?resume=5", path::SESSIONS);
+        let opening = tokio::spawn(async move { client.post_stream::<_, Line>(&resume, &body).await });
+        let Some(Input::OpenSession { resume: Some(SessionId(5)), reply, .. }) = stage.queue.recv().await else {
+            panic!("no session was asked for")
+        };
+        assert!(reply.send(None).is_ok());
+        let error = opening.await.expect("no panic").expect_err("it is over");
+        assert_eq!(refusal(&error), ExitCode::NotFound);
+    });
+}
+
+#[test]
+fn entries_come_before_the_outcome() {
+    run(async {
+        let mut stage = stage();
+        let client = stage.client.clone();
+        let request = Asked::Skip { keys: Vec::new() };
+        let asking = tokio::spawn(async move { client.post_stream::<_, Line>(path::REQUESTS, &request).await });
+        let Some(Input::Look { reply, .. }) = stage.queue.recv().await else { panic!("whom is it about?") };
+        assert!(reply.send(Vec::new()).is_ok());
+        let Some(Input::Request { request: Asked::Skip { .. }, reply }) = stage.queue.recv().await else {
+            panic!("nothing was asked for")
+        };
+        stage.lines.send(Arc::new(line(1, "another"))).expect("somebody listens");
+        let outcome = Outcome { code: ExitCode::No, why: None, services: Vec::new() };
+        assert!(reply.send(outcome.clone()).is_ok());
+        let mut lines = asking.await.expect("no panic").expect("a stream");
+        assert_eq!(lines.next().await.expect("line"), Some(Line::Outcome(outcome)));
+        assert_eq!(lines.next().await.expect("end"), None);
+    });
+}
+
+/// The daemon ends before the request is over: that is said, not left open.
+#[test]
+fn an_end_without_an_outcome_is_told() {
+    run(async {
+        let mut stage = stage();
+        let client = stage.client.clone();
+        let asking = tokio::spawn(async move { client.post_stream::<_, Line>(path::REQUESTS, &Asked::ShutDown).await });
+        let Some(Input::Look { reply, .. }) = stage.queue.recv().await else { panic!("whom is it about?") };
+        assert!(reply.send(Vec::new()).is_ok());
+        drop(stage.queue.recv().await);
+        let mut lines = asking.await.expect("no panic").expect("a stream");
+        match lines.next().await.expect("line") {
+            Some(Line::Error(detail)) => assert_eq!(detail.code, ExitCode::Unreachable),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn the_journal_is_read_and_followed_without_a_gap_or_a_repetition() {
+    run(async {
+        let mut stage = stage();
+        let (mut journal, _) = Journal::open(stage.folder.path(), Wall(1)).expect("opened");
+        let entry = |what| Entry::new(Wall(1), Subject::Daemon, None, what);
+        journal.append(&[entry(What::Locked), entry(What::KeeperLost), entry(What::Locked)]).expect("written");
+        let client = stage.client.clone();
+        let asked = format!("{}?after=1&follow=1", path::EVENTS);
+        let asking = tokio::spawn(async move { client.get_stream::<JournalLine>(&asked).await });
+        let Some(Input::Import(done)) = stage.queue.recv().await else { panic!("nothing was imported") };
+        assert!(done.send(()).is_ok());
+        let mut lines = asking.await.expect("no panic").expect("a stream");
+        for seq in [3, 4] {
+            // The first was stored before it was read, the second comes after it.
+            stage.lines.send(Arc::new(line(seq, "api"))).expect("somebody listens");
+        }
+        let mut numbers = Vec::new();
+        for _ in 0..3 {
+            numbers.push(lines.next().await.expect("line").expect("more").seq);
+        }
+        assert_eq!(numbers, [Some(2), Some(3), Some(4)]);
+    });
+}
+
+#[test]
+fn what_is_wrong_is_refused() {
+    run(async {
+        let stage = stage();
+        let nowhere = stage.client.get_json::<u32>("/v1/nowhere").await.expect_err("nothing there");
+        assert_eq!(refusal(&nowhere), ExitCode::Internal);
+        let method = stage.client.get_json::<u32>(path::REQUESTS).await.expect_err("POST it");
+        assert_eq!(refusal(&method), ExitCode::Usage);
+        let number = stage.client.get_json::<u32>("/v1/events?after=x").await.expect_err("no number");
+        assert_eq!(refusal(&number), ExitCode::Usage);
+        let body = stage.client.post_stream::<_, Line>(path::REQUESTS, &"nonsense").await.expect_err("no request");
+        assert_eq!(refusal(&body), ExitCode::Usage);
+        let large = "x".repeat(path::BODY_LIMIT + 1);
+        let large = stage.client.post_stream::<_, Line>(path::REQUESTS, &large).await.expect_err("too large");
+        assert_eq!(
+            large.exit_code(),
+            if let Error::Refused(_) = large { ExitCode::Usage } else { ExitCode::Unreachable }
+        );
+        assert_eq!(stage.client.get_json::<Daemon>(path::DAEMON).await.expect("it goes on").pid, 1);
+    });
+}

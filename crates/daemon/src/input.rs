@@ -1,0 +1,65 @@
+//! What enters the queue of [`crate::dispatch`].
+
+use tokio::sync::oneshot;
+
+use vigie_core::identity::ProcKey;
+use vigie_core::supervisor::{Event, Outcome, Request, SessionId};
+
+use crate::dispatch::Seen;
+use crate::sessions::Session;
+
+/// One thing to deal with.
+pub(crate) enum Input {
+    /// Something happened.
+    Event(Event),
+    /// A client asks for something.
+    Request {
+        /// For what.
+        request: Request,
+        /// Where the outcome goes. Nobody may be waiting for it any more.
+        reply: oneshot::Sender<Outcome>,
+    },
+    /// A client wants to see all services.
+    Look {
+        /// It looks again and again.
+        watch: bool,
+        /// Where they go.
+        reply: oneshot::Sender<Vec<Seen>>,
+    },
+    /// A foreground command began, or is back after a restart of the daemon.
+    OpenSession {
+        /// It.
+        command: ProcKey,
+        /// Its number, when it is back.
+        resume: Option<SessionId>,
+        /// Where its session goes; nothing when there is none of that number.
+        reply: oneshot::Sender<Option<Session>>,
+    },
+    /// A foreground command is gone.
+    CloseSession(SessionId),
+    /// Take what runs that no daemon manages have written down into the journal, and tell when it is there.
+    Import(oneshot::Sender<()>),
+    /// The daemon is to end.
+    End(End),
+}
+
+/// Why the daemon ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It got this signal. Services go on.
+    Signal(&'static str),
+    /// Somebody asked for it, and what was tied to it has been stopped.
+    Asked,
+    /// Its runtime folder was deleted, and with it its lock: another may be at work by now. Services go on.
+    Displaced,
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            End::Signal(name) => write!(f, "signal {name}"),
+            End::Asked => f.write_str("asked for"),
+            End::Displaced => f.write_str("its runtime folder was deleted; the next daemon takes over"),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The background part: dispatches events to the core, performs what it decides.
+//!
+//! # Theory of operation
+//!
+//! One thread, one runtime, one owner of the state. Everything that happens becomes an input ([`input`]) in one bounded
+//! queue; [`dispatch`] takes them one by one, asks the pure supervisor what follows, and has it done:
+//!
+//! 1. What is to be remembered goes to the thread that writes the journal ([`ledger`]). A user's intent is on the disk
+//!    before the deed; what keepers tell is acknowledged to them only when it is.
+//! 2. Deeds are carried out by tasks: links to keepers ([`link`]), probes ([`probe`]), recoveries ([`recover`]). What comes
+//!    of them is the next input.
+//! 3. Clients speak HTTP over a Unix socket ([`http`]); they see the journal as it becomes durable.
+//!
+//! The daemon holds nothing that its death would lose: keepers hold runs, locks and output, the database holds what is
+//! wanted. A daemon that begins its work takes a census of the world ([`census`]) and goes on from there (R6.7). It is
+//! itself under an exactly-once lock ([`start`]).
+//!
+//! Nothing wakes while nothing happens: no timer runs unless a deadline, a sample or a client asks for it.
+
+mod aside;
+mod census;
+mod children;
+mod claims;
+mod dispatch;
+mod door;
+mod ensure;
+mod ghosts;
+mod http;
+mod import;
+mod input;
+mod ledger;
+mod link;
+mod log;
+mod look;
+mod probe;
+mod readable;
+mod record;
+mod recover;
+mod runs;
+mod sampler;
+mod serve;
+mod sessions;
+mod start;
+
+#[cfg(test)]
+mod test;
+
+pub use dispatch::documents::{Kept, SERVICE};
+pub use ensure::{EnsureError, ensure_running};
+pub use import::written_down;
+pub use start::{Options, StartError, keeper_program, run};

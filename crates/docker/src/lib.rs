@@ -1,0 +1,35 @@
+//! Asks the container engines of this machine: Docker, and Podman by its compatible interface (R7.1, R11.1).
+//!
+//! # Theory of operation
+//!
+//! An [`Engine`] is a Unix socket that speaks the Docker Engine API over HTTP/1.1. Each question is one connection with
+//! one deadline around all of it, connecting included, and a bound on the answer: an engine that hangs costs seconds,
+//! never more. The version of the API is agreed on first (`/_ping` names the newest that the engine speaks), since
+//! engines refuse versions that are too old as well as those that are too new.
+//!
+//! What an engine tells is asked at the time it is needed and never kept: a container that was stopped a moment ago has
+//! given its port to somebody else, and a map of yesterday names the wrong one.
+//!
+//! Which container holds a port is decided in [`holder`], without I/O, from what the kernel says of the process (its
+//! name, its arguments, its cgroup), of the socket, and what the engines publish.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`place`] | where engines listen |
+//! | [`engine`] | what they are asked |
+//! | [`container`] | what they answer |
+//! | [`holder`] | the container behind a port |
+//! | [`error`] | why one does not answer, and what to do |
+
+pub mod container;
+pub mod engine;
+pub mod error;
+#[cfg(test)]
+mod fake;
+pub mod holder;
+mod http;
+pub mod place;
+
+pub use container::{Container, Details, Published};
+pub use engine::{Engine, Stopped};
+pub use error::Error;

@@ -1,0 +1,245 @@
+//! The journal: every event once, in order, with a number (R10.1). The format is described at the crate's top.
+
+mod file;
+mod read;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{TransactionBehavior, params};
+
+use vigie_core::clock::Wall;
+use vigie_core::identity::RunId;
+use vigie_core::journal::{Entry, Subject, What};
+
+use crate::error::{Error, database};
+use crate::state::DocumentChange;
+
+pub use file::{FILE_NAME, SCHEMA_VERSION};
+pub use read::{Query, Reader, Stored, SubjectFilter};
+
+/// The journal, open for writing. One at a time: the daemon's lock sees to that.
+pub struct Journal {
+    reader: Reader,
+    dir: PathBuf,
+}
+
+/// A damaged journal was found and set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// What is wrong with it.
+    pub why: String,
+    /// Where it lies now.
+    pub kept_as: PathBuf,
+    /// How many documents could be taken over from it.
+    pub documents: u32,
+    /// Reading its documents came to an end without an error, so that probably none is missing.
+    pub documents_complete: bool,
+}
+
+impl Damage {
+    /// The entry that tells of it.
+    pub fn entry(&self, at: Wall) -> Entry {
+        let what = What::JournalDamaged { why: self.why.clone(), kept_as: self.kept_as.as_path().into() };
+        Entry::new(at, Subject::Daemon, None, what)
+    }
+}
+
+/// What [`Journal::prune`] leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Older entries go.
+    pub max_age: Duration,
+    /// Of more entries than this, the oldest go.
+    pub max_rows: u64,
+}
+
+impl Journal {
+    /// Opens the journal in `dir`; makes folder (0700) and file (0600) when they are not there. A damaged file is set
+    /// aside and a new one begun: the second value then says so, and [`Damage::entry`] is to be journaled.
+    ///
+    /// # Errors
+    /// [`Error::Newer`], [`Error::Io`], [`Error::Full`], [`Error::Database`].
+    pub fn open(dir: &Path, now: Wall) -> Result<(Self, Option<Damage>), Error> {
+        file::make_folder(dir)?;
+        let path = dir.join(FILE_NAME);
+        let (connection, damage) = match file::open(&path) {
+            Ok(connection) => (connection, None),
+            Err(Error::Damaged { why, .. }) => {
+                let (connection, damage) = file::begin_anew(&path, why, now)?;
+                (connection, Some(damage))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok((Self { reader: Reader::new(connection, path), dir: dir.to_owned() }, damage))
+    }
+
+    /// Sets a journal aside that turned out to be damaged while it was open, and goes on with a new one.
+    ///
+    /// # Errors
+    /// As of [`Journal::open`]. The journal then is closed for good.
+    pub fn begin_anew(self, why: String, now: Wall) -> Result<(Self, Damage), Error> {
+        let path = self.dir.join(FILE_NAME);
+        self.reader.abandon();
+        let (connection, damage) = file::begin_anew(&path, why, now)?;
+        Ok((Self { reader: Reader::new(connection, path), dir: self.dir }, damage))
+    }
+
+    /// For looking into what is written.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// [`Journal::commit`] without documents.
+    ///
+    /// # Errors
+    /// As of [`Journal::commit`].
+    pub fn append(&mut self, entries: &[Entry]) -> Result<Vec<Option<u64>>, Error> {
+        self.commit(entries, &[])
+    }
+
+    /// Writes everything in one transaction. When it returns, all of it is on the disk; when it fails, nothing is.
+    ///
+    /// The numbers are those of the entries, in their order; absent where the journal already had the event.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Damaged`], [`Error::Database`].
+    pub fn commit(&mut self, entries: &[Entry], documents: &[DocumentChange]) -> Result<Vec<Option<u64>>, Error> {
+        let (connection, path) = self.reader.parts_mut();
+        write(connection, entries, documents).map_err(database(path))
+    }
+
+    /// Removes the oldest entries. Returns how many.
+    ///
+    /// By age it goes as far as the first entry that is young enough: wall time may have jumped, and a hole in the
+    /// middle would be worse than a few old entries.
+    ///
+    /// # Errors
+    /// As of [`Journal::commit`].
+    pub fn prune(&mut self, now: Wall, retention: Retention) -> Result<u64, Error> {
+        let (connection, path) = self.reader.parts_mut();
+        prune(connection, now, retention).map_err(database(path))
+    }
+
+    /// Closes it in order. The next opening needs no check.
+    ///
+    /// # Errors
+    /// When the last writes could not be moved into the main file. They are not lost.
+    pub fn close(self) -> Result<(), Error> {
+        self.reader.close()
+    }
+
+    /// Leaves room for `pages` pages: to see how a full disk is met.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        self.reader.limit_pages(pages);
+    }
+}
+
+fn write(
+    connection: &mut rusqlite::Connection,
+    entries: &[Entry],
+    documents: &[DocumentChange],
+) -> rusqlite::Result<Vec<Option<u64>>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut numbers = Vec::with_capacity(entries.len());
+    {
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO entries (at, kind, project, service, mode, run, run_seq, what)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+             WHERE ?7 IS NULL OR NOT EXISTS (
+                 SELECT 1 FROM entries WHERE run = ?6 AND run_seq = ?7
+                 UNION ALL SELECT 1 FROM forgotten WHERE run = ?6 AND last >= ?7)",
+        )?;
+        for entry in entries {
+            let (project, service, mode) = columns(&entry.subject);
+            let what = serde_json::to_string(&entry.what)
+                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+            let new = insert.execute(params![
+                integer(entry.at.0),
+                entry.what.kind(),
+                project,
+                service,
+                mode,
+                entry.run.map(run_column),
+                entry.run_seq.map(integer),
+                what
+            ])?;
+            numbers.push((new == 1).then(|| transaction.last_insert_rowid().unsigned_abs()));
+        }
+        let mut put = transaction.prepare_cached(
+            "INSERT INTO documents (kind, key, json) VALUES (?1, ?2, ?3)
+             ON CONFLICT (kind, key) DO UPDATE SET json = excluded.json",
+        )?;
+        let mut delete = transaction.prepare_cached("DELETE FROM documents WHERE kind = ?1 AND key = ?2")?;
+        for change in documents {
+            match change {
+                DocumentChange::Put { kind, key, json } => put.execute(params![kind, key, json])?,
+                DocumentChange::Delete { kind, key } => delete.execute(params![kind, key])?,
+            };
+        }
+    }
+    transaction.commit()?;
+    Ok(numbers)
+}
+
+fn prune(connection: &mut rusqlite::Connection, now: Wall, retention: Retention) -> rusqlite::Result<u64> {
+    let age = u64::try_from(retention.max_age.as_nanos()).unwrap_or(u64::MAX);
+    let oldest = integer(now.0.saturating_sub(age));
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // The first number that stays.
+    let by_age: i64 = transaction.query_row(
+        "SELECT coalesce((SELECT seq FROM entries WHERE at >= ?1 ORDER BY seq LIMIT 1),
+                         (SELECT max(seq) + 1 FROM entries), 0)",
+        [oldest],
+        |row| row.get(0),
+    )?;
+    let by_count: i64 = transaction.query_row(
+        "SELECT coalesce((SELECT seq + 1 FROM entries ORDER BY seq DESC LIMIT 1 OFFSET ?1), 0)",
+        [integer(retention.max_rows)],
+        |row| row.get(0),
+    )?;
+    let first = by_age.max(by_count);
+    transaction.execute(
+        "INSERT INTO forgotten (run, last)
+         SELECT run, max(run_seq) FROM entries WHERE seq < ?1 AND run_seq IS NOT NULL GROUP BY run
+         ON CONFLICT (run) DO UPDATE SET last = max(last, excluded.last)",
+        [first],
+    )?;
+    // After these a keeper has nothing more to repeat: what was journaled then is acknowledged.
+    transaction.execute(
+        "DELETE FROM forgotten WHERE run IN
+         (SELECT run FROM entries WHERE seq < ?1 AND kind IN ('empty', 'spawn_failed', 'keeper_lost'))",
+        [first],
+    )?;
+    let removed = transaction.execute("DELETE FROM entries WHERE seq < ?1", [first])?;
+    transaction.commit()?;
+    // At most a mebibyte through the WAL; the rest goes next time.
+    let mut vacuum = connection.prepare("PRAGMA incremental_vacuum(256)")?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(removed as u64)
+}
+
+fn columns(subject: &Subject) -> (Option<&str>, Option<&str>, Option<&str>) {
+    match subject {
+        Subject::Daemon => (None, None, None),
+        Subject::Project(project) => (Some(project.as_str()), None, None),
+        Subject::Service { project, service, mode } => {
+            (Some(project.as_str()), Some(service.as_str()), mode.as_ref().map(|mode| mode.as_str()))
+        }
+    }
+}
+
+/// SQLite knows signed numbers only. Times and counters end where those do.
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A run's identity keeps all its bits.
+fn run_column(run: RunId) -> i64 {
+    run.0.cast_signed()
+}
+
+#[cfg(test)]
+mod tests;

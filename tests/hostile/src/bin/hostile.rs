@@ -1,0 +1,8 @@
+//! See [`vigie_hostile`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    vigie_hostile::run(&args)
+}

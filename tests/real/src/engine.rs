@@ -1,0 +1,188 @@
+//! A container engine of a test's own: dockerd in network, mount and PID namespaces that end with it.
+//!
+//! Nothing of the machine is touched: no bridge, no packet filter, no mount, no folder outside of the world's. The first
+//! process of the PID namespace is a shell; when it is killed the kernel kills everything that the engine started, however
+//! it has detached itself (pid_namespaces(7)).
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::call::{Call, Done};
+use crate::processes::Process;
+use crate::wait::{LONG, until, within};
+use crate::world::World;
+use crate::{is_root, skip};
+
+/// What must be there; of Debian's packages `docker.io`, `busybox-static` and `util-linux`.
+const PROGRAMS: [&str; 6] = ["dockerd", "docker", "docker-proxy", "busybox", "unshare", "setpriv"];
+
+/// The name of the image that is made of busybox.
+pub const IMAGE: &str = "vigie-test";
+
+/// One engine. Dropping it ends it and everything in it.
+#[derive(Debug)]
+pub struct Engine {
+    /// `unshare`; its child is the first process of the PID namespace, which is killed with it.
+    child: Child,
+    dir: PathBuf,
+    cgroup: String,
+}
+
+impl Engine {
+    /// Starts one in the folder of a world. `None` where that cannot be done; then `test` was skipped, with the reason.
+    pub fn start(world: &World, test: &str, options: &[&str]) -> Option<Self> {
+        if !is_root() {
+            skip(test, "only root may start a container engine");
+            return None;
+        }
+        if let Some(missing) = PROGRAMS.iter().find(|program| !on_path(program)) {
+            skip(test, &format!("{missing} is missing; on Debian: apt-get install docker.io busybox-static"));
+            return None;
+        }
+        let dir = world.path("engine");
+        std::fs::create_dir(&dir).expect("a folder");
+        let log = std::fs::File::create(dir.join("log")).expect("a file");
+        let name = dir.parent().and_then(Path::file_name).expect("a world has a folder").to_string_lossy().into_owned();
+        let cgroup = format!("docker-of-{name}");
+        let at = |name: &str| dir.join(name).display().to_string();
+        // It is told to leave the machine's packet filter alone; its proxy is what the tests are about.
+        let script = "busybox ip link set lo up; \"$@\" & wait";
+        // It dies with this thread, whatever becomes of the test.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork"]);
+        command.args(["--kill-child", "--mount-proc"]);
+        command.args(["sh", "-c", script, "engine", "dockerd", "--iptables=false", "--ip6tables=false"]);
+        command.args(["--ip-forward=false", "--ip-masq=false", "--storage-driver", "vfs"]);
+        command.args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")]);
+        command.args(["--host", &format!("unix://{}", at("docker.sock")), "--cgroup-parent", &format!("/{cgroup}")]);
+        command.args(options).env_clear().env("PATH", PATH).env("HOME", &dir);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor")).stderr(log);
+        let child = command.spawn().expect("unshare is there");
+        let mut engine = Self { child, dir, cgroup };
+        let ready = within(LONG, || (engine.ended() || engine.answers()).then_some(()));
+        if ready.is_none() || engine.ended() {
+            let log = std::fs::read_to_string(engine.dir.join("log")).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(5).collect();
+            // A container without the right to make namespaces, for one.
+            skip(test, &format!("dockerd does not run on this machine: {}", last.join(" | ")));
+            return None;
+        }
+        engine.import();
+        Some(engine)
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("docker.sock")
+    }
+
+    /// For `DOCKER_HOST`.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// `docker ARGS`
+    pub fn docker(&self, args: &[&str]) -> Call {
+        let mut command = Command::new("docker");
+        command.args(args).env_clear().env("PATH", PATH).env("HOME", &self.dir).env("DOCKER_HOST", self.host());
+        Call::new(command)
+    }
+
+    /// `docker run -d --name NAME OPTIONS… IMAGE busybox ARGS…`; returns its id.
+    #[track_caller]
+    pub fn run(&self, name: &str, options: &[&str], busybox: &[&str]) -> String {
+        let front = ["run", "--detach", "--name", name];
+        let args = [&front[..], options, &[IMAGE, "/busybox"], busybox].concat();
+        self.docker(&args).run().code(0).text().trim().to_owned()
+    }
+
+    /// Whether a container of this name runs.
+    #[track_caller]
+    pub fn is_running(&self, name: &str) -> bool {
+        let done: Done = self.docker(&["ps", "--quiet", "--filter", &format!("name=^{name}$")]).run().code(0);
+        !done.text().trim().is_empty()
+    }
+
+    /// Moves this thread into the network of the engine, with all that it starts and connects to from now on.
+    pub fn enter(&self) {
+        let inner = self.child.id();
+        // `unshare` itself enters all but the PID namespace before it forks.
+        let net = std::fs::File::open(format!("/proc/{inner}/ns/net")).expect("it lives");
+        move_into_link_name_space(std::os::fd::AsFd::as_fd(&net), Some(LinkNameSpaceType::Network))
+            .expect("we are root");
+    }
+
+    /// The engine's own process.
+    #[track_caller]
+    pub fn dockerd(&self) -> Process {
+        let socket = self.host();
+        let found = processes(|line| line.starts_with("dockerd\0") && line.contains(&socket)).first().copied();
+        let pid = found.expect("it runs");
+        Process::open(pid, |_| true).expect("it runs")
+    }
+
+    fn ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
+    fn answers(&self) -> bool {
+        self.socket().exists() && self.docker(&["version"]).run().status.success()
+    }
+
+    /// An image of one file.
+    fn import(&self) {
+        let root = self.dir.join("root");
+        std::fs::create_dir(&root).expect("a folder");
+        let busybox = on_path_of("busybox").expect("looked at before");
+        std::fs::copy(busybox, root.join("busybox")).expect("it can be read");
+        let archive = self.dir.join("root.tar");
+        let tar = Command::new("busybox").arg("tar").arg("-cf").arg(&archive).arg("-C").arg(&root).arg(".").status();
+        assert!(tar.expect("busybox is there").success());
+        self.docker(&["import", &archive.display().to_string(), IMAGE]).run().code(0);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // With `--kill-child` its child gets SIGKILL, too, and with that one the whole namespace.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let dir = self.dir.display().to_string();
+        let gone = || processes(|line| line.contains(&dir)).is_empty().then_some(());
+        until("the engine is gone", gone);
+        for controller in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            remove_cgroup(&controller.path().join(&self.cgroup));
+        }
+        remove_cgroup(&Path::new("/sys/fs/cgroup").join(&self.cgroup));
+    }
+}
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+fn on_path(program: &str) -> bool {
+    on_path_of(program).is_some()
+}
+
+fn on_path_of(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(PATH).map(|dir| dir.join(program)).find(|path| path.is_file())
+}
+
+/// The processes whose arguments, with a NUL after each, are as wanted.
+fn processes(wanted: impl Fn(&str) -> bool) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let line = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    pids.filter(|pid| wanted(&String::from_utf8_lossy(&line(pid)))).collect()
+}
+
+/// The folder and those in it; a moment after the last process they may still be busy.
+fn remove_cgroup(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&entry.path());
+        }
+    }
+    within(LONG, || (!dir.exists() || std::fs::remove_dir(dir).is_ok()).then_some(()));
+}

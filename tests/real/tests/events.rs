@@ -1,0 +1,105 @@
+//! The journal (R6.11, R10.1): everything that happened, each once.
+
+use serde_json::Value;
+use vigie_real_tests::{World, until};
+
+/// One life, from being wanted to being gone: exactly this happened, and nothing else.
+#[test]
+fn one_life() {
+    let world = World::new();
+    world.manifest("[service.a]\ncommand = \"@hostile ignore-term\"\nready = { log = \"^ready\" }\nstop = [\"TERM 200ms\", \"KILL 5s\"]\n");
+    world.vigie(&["up", "-d"]).run().code(0);
+    let run = world.service("a")["run"]["id"].clone();
+    world.vigie(&["stop", "a", "--yes"]).run().code(0);
+    let events: Vec<Value> = world.events().into_iter().filter(|event| event["service"] == "a").collect();
+    let kinds: Vec<&str> = events.iter().filter_map(|event| event["kind"].as_str()).collect();
+    assert_eq!(
+        kinds,
+        ["wanted_up", "locked", "started", "ready", "wanted_down", "stopping", "rung", "rung", "exited", "empty"]
+    );
+    for event in &events {
+        assert_eq!((&event["schema"], &event["project"]), (&1.into(), &"demo".into()), "{event:#}");
+        assert!(event["at"].is_string() && event["text"].is_string() && event["detail"].is_object(), "{event:#}");
+        let of_run = !matches!(event["kind"].as_str(), Some("wanted_up"));
+        assert!(!of_run || event["run"] == run, "{event:#}");
+    }
+    assert!(events[2]["detail"]["by"].as_str().is_some_and(|by| by.contains(&*world.project().to_string_lossy())));
+    assert_eq!(events[8]["detail"]["exit"]["signal"]["signal"], 9, "{:#}", events[8]);
+    let numbers: Vec<u64> = world.events().iter().filter_map(|event| event["seq"].as_u64()).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "no number is missing or twice");
+}
+
+/// `-f` shows what happens from now on; `--since`, `-n` a part.
+#[test]
+fn followed_and_in_parts() {
+    let world = World::new();
+    world.manifest("[service.a]\ncommand = \"@hostile wait\"\nready = { log = \"^ready\" }\n");
+    // Begun before there is anything to be followed.
+    let follow = world.vigie(&["events", "-f", "--json"]).start();
+    world.vigie(&["up", "-d"]).run().code(0);
+    follow.wait_out("\"kind\":\"ready\"");
+    world.vigie(&["restart", "a", "--yes"]).run().code(0);
+    world.daemon().kill();
+    world.vigie(&["daemon", "start"]).run().code(0);
+    follow.wait_out("\"kind\":\"adopted\"");
+    let all = world.events();
+    until("it has caught up", || (follow.out().lines().count() >= all.len()).then_some(()));
+    let followed: Vec<Value> = follow.out().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(followed[..all.len()], all[..]);
+    follow.kill();
+    let part = |args: &[&str]| {
+        let done = world.vigie(&[&["events", "--json"], args].concat()).run().code(0);
+        done.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect::<Vec<Value>>()
+    };
+    assert_eq!(part(&["-n", "2"]), all[all.len() - 2..]);
+    assert_eq!(part(&["--since", "1h"]), all);
+    assert!(part(&["--since", "2100-01-01"]).is_empty());
+    let at = all[3]["at"].as_str().expect("a time");
+    let since = part(&["--since", at]);
+    assert!(since.contains(&all[3]) && since.len() < all.len());
+}
+
+/// What `vigie run` did is in the journal too, once a daemon has looked.
+#[test]
+fn runs_without_a_daemon_are_told_once() {
+    let world = World::new();
+    for _ in 0..3 {
+        world.run("x", &["exit", "7"]).run().code(7);
+    }
+    for _ in 0..3 {
+        world.vigie(&["daemon", "start"]).run().code(0);
+        world.daemon().kill();
+    }
+    let exited = world.events_of("x", "exited");
+    assert_eq!(exited.len(), 3, "{}", world.story());
+    let mut runs: Vec<&str> = exited.iter().filter_map(|event| event["run"].as_str()).collect();
+    let count = runs.len();
+    runs.sort_unstable();
+    runs.dedup();
+    assert_eq!(runs.len(), count, "one of them is told twice: {}", world.story());
+}
+
+/// A damaged journal is set aside and told of, never silently dropped; the services go on.
+#[test]
+fn a_damaged_journal_is_set_aside() {
+    let world = World::new();
+    world.manifest("[service.a]\ncommand = \"@hostile wait\"\nready = { log = \"^ready\" }\n");
+    world.vigie(&["up", "-d"]).run().code(0);
+    let pid = world.pid("a");
+    world.daemon().kill();
+    let state = world.home().join("state");
+    for name in ["journal.db-wal", "journal.db-shm"] {
+        let _ = std::fs::remove_file(state.join(name));
+    }
+    std::fs::write(state.join("journal.db"), vigie_hostile::content::bytes(100_000)).expect("written");
+    world.vigie(&["daemon", "start"]).run().code(0);
+    let damaged =
+        || world.events().into_iter().filter(|event| event["kind"] == "journal_damaged").collect::<Vec<Value>>();
+    until("it is told", || (!damaged().is_empty()).then_some(()));
+    let told = damaged();
+    assert_eq!(told.len(), 1, "{}", world.story());
+    let kept = told[0]["detail"]["kept_as"].as_str().expect("where it is");
+    assert!(std::path::Path::new(kept).exists(), "{kept}");
+    assert!(vigie_real_tests::alive(pid), "the service does not care");
+    world.vigie(&["kill-all", "--yes"]).run();
+}
