@@ -254,6 +254,25 @@ fn one_that_ends_by_itself_or_does_not_get_ready_ends_the_soak() {
     assert!(world.status()["services"].as_array().expect("a list").iter().all(|service| service["run"].is_null()));
 }
 
+/// A cycle is one start: the restarts, here three hours of them, are not waited for.
+#[test]
+fn one_that_would_be_started_again_ends_the_soak_at_once() {
+    let world = World::new();
+    let again = "restart = { when = \"always\", delay = \"1h\", max_delay = \"1h\", attempts = 3 }";
+    world.manifest(&format!(
+        "[service.crash]\ncommand = \"@hostile exit 7\"\n{READY}{again}\n\
+         [service.absent]\ncommand = \"./no-such-program\"\n{READY}{again}\n"
+    ));
+    for (name, why) in [("crash", "exited with code 7"), ("absent", "no-such-program")] {
+        let done = world.vigie(&["soak", name, "-n", "3", "--json"]).run().code(1);
+        let report = report(&done);
+        assert_eq!((&report["ended"], &report["done"]), (&"failed".into(), &0.into()), "{done}");
+        assert!(report["why"].as_str().is_some_and(|text| text.contains(why)), "{done}");
+        assert_eq!(world.service(name)["state"], "stopped", "{done}");
+    }
+    assert_eq!(world.events_of("crash", "started").len(), 1);
+}
+
 /// Ctrl-C: the cycle is ended in order, the report tells of those before.
 #[test]
 fn an_interrupt_ends_the_cycle_in_order() {

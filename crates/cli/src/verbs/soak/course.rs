@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vigie_api::Client;
+use vigie_api::journal::JournalLine;
 use vigie_api::report::Daemon;
 use vigie_api::soak::{Ended, Leftover as Told, Report, Step, Times};
 use vigie_api::stream::Line;
@@ -125,7 +126,8 @@ impl<'a> Course<'a> {
     ) -> Result<Machine, Failure> {
         let begun = mono();
         let request = Request::Up(Box::new(self.up.clone()));
-        let up = self.ask(client, &request);
+        let mut tries = Tries::default();
+        let up = self.ask(client, &request, |entry| tries.given_up(entry));
         let up = signals.or(up).await.transpose()?;
         let mut seen = Seen::default();
         if let Some((outcome, started)) = &up {
@@ -186,7 +188,7 @@ impl<'a> Course<'a> {
     async fn down(&self, client: &Client, signals: &mut Signals) -> Result<Outcome, Failure> {
         let keys = vec![self.up.project.key(self.service)];
         let request = Request::Down { keys, origin: self.up.origin.clone(), timeout: None, ladder: None };
-        let mut down = std::pin::pin!(self.ask(client, &request));
+        let mut down = std::pin::pin!(self.ask(client, &request, |_| None));
         // Whoever asks for the end while it is stopped is heard; the ladder is not given up.
         loop {
             if let Some(result) = signals.or(&mut down).await {
@@ -195,15 +197,26 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Sends a request and waits for its outcome; the second value: when the main process was spawned.
-    async fn ask(&self, client: &Client, request: &Request) -> Result<(Outcome, Option<Mono>), Failure> {
+    /// Sends a request and waits for its outcome, or for what `judge` says of an entry about the service; the second
+    /// value: when the main process was spawned.
+    async fn ask(
+        &self,
+        client: &Client,
+        request: &Request,
+        mut judge: impl FnMut(&JournalLine) -> Option<Outcome>,
+    ) -> Result<(Outcome, Option<Mono>), Failure> {
         let place = &self.scene.place;
         let mut lines: Lines<Line> = patiently(place, client, client.post_stream(path::REQUESTS, request)).await??;
         let mut started = None;
         while let Some(line) = patiently(place, client, lines.next()).await?? {
             match line {
-                Line::Entry(entry) if entry.kind == "started" && entry.service.as_ref() == Some(&self.service.name) => {
-                    started = Some(mono());
+                Line::Entry(entry) if entry.service.as_ref() == Some(&self.service.name) => {
+                    if entry.kind == "started" {
+                        started = Some(mono());
+                    }
+                    if let Some(outcome) = judge(&entry) {
+                        return Ok((outcome, started));
+                    }
                 }
                 Line::Outcome(outcome) => return Ok((outcome, started)),
                 Line::Error(error) => return Err(Failure::new(error.code, error.message)),
@@ -257,6 +270,28 @@ impl<'a> Course<'a> {
     }
 }
 
+/// How a start goes. The policy of restarts is not waited for: a cycle is one start.
+#[derive(Debug, Default)]
+struct Tries {
+    /// Why the last one failed.
+    why: Option<String>,
+}
+
+impl Tries {
+    /// The outcome, once another try is to follow.
+    fn given_up(&mut self, entry: &JournalLine) -> Option<Outcome> {
+        match entry.kind.as_str() {
+            "exited" | "spawn_failed" | "not_ready" | "conflict" | "keeper_lost" => self.why = Some(entry.text.clone()),
+            "restart_scheduled" => {
+                let why = self.why.take().unwrap_or_else(|| entry.text.clone());
+                return Some(Outcome { code: ExitCode::No, why: Some(why), services: Vec::new() });
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
 /// `cycle 3: it did not become ready: failed: it exited with code 7`
 fn said(cycle: u32, what: &str, outcome: &Outcome) -> String {
     let of_services = outcome.services.iter().filter(|service| service.code != ExitCode::Done);
@@ -282,5 +317,28 @@ fn told(entry: &soak::Entry) -> Told {
         first_cycle: entry.first_cycle,
         cycles: entry.cycles,
         count: entry.count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use vigie_core::clock::Wall;
+    use vigie_core::exit::Exit;
+    use vigie_core::journal::{Entry, Subject, What};
+    use vigie_core::units::Span;
+
+    #[test]
+    fn a_start_is_tried_once() {
+        let line = |what| JournalLine::new(1, &Entry::new(Wall(0), Subject::Daemon, None, what));
+        let exited = line(What::Exited { exit: Exit::Code(7), ran: None });
+        let delay = Span(Duration::from_secs(1));
+        let again = line(What::RestartScheduled { delay, attempt: 1, of: Some(10) });
+        let mut tries = Tries::default();
+        assert_eq!(tries.given_up(&line(What::Locked)), None);
+        assert_eq!(tries.given_up(&exited), None);
+        let outcome = tries.given_up(&again).expect("it failed");
+        assert_eq!((outcome.code, outcome.why.as_deref()), (ExitCode::No, Some("exited with code 7")));
     }
 }

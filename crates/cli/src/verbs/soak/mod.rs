@@ -20,7 +20,7 @@ use vigie_core::target::{ServiceTarget, Target};
 use vigie_core::units::Span;
 
 use crate::act::{self, Progress};
-use crate::args::{Confirm, Manifest, duration, target};
+use crate::args::{Confirm, ManifestLong, duration, target};
 use crate::clash::{self, Flags, Starter, Wanted};
 use crate::confirm::Consent;
 use crate::ending::{self, Voice};
@@ -71,10 +71,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) json: bool,
     /// Do not ask
-    #[arg(short, long)]
+    #[arg(short = 'y', long, visible_short_alias = 'f', visible_alias = "force")]
     pub(crate) yes: bool,
     #[command(flatten)]
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: ManifestLong,
 }
 
 pub(crate) fn run(args: &Args) -> Verdict {
