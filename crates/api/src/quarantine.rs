@@ -21,7 +21,7 @@ pub struct Report {
     /// The run that no signal ends.
     pub run: RunId,
     /// Those of whom it consists.
-    pub processes: Vec<Stuck>,
+    pub processes: Vec<Process>,
     /// The resident memory of them all before, in bytes; absent when it could not be read.
     pub memory_before: Option<u64>,
     /// And after it was taken back; absent when that was not done.
@@ -32,6 +32,18 @@ pub struct Report {
     pub quarantined: bool,
     /// Why it is not, or what could not be taken back.
     pub why: Vec<String>,
+}
+
+/// One of those of whom a ghost consists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Who, and its state.
+    #[serde(flatten)]
+    pub stuck: Stuck,
+    /// The name of the verdict on it, as in `vigie why --json`; absent when it could not be looked at in time.
+    pub verdict: Option<String>,
+    /// The verdict for people.
+    pub said: Option<String>,
 }
 
 /// A claimed port that a ghost holds.

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use vigie_api::status::{self, Service};
 use vigie_core::ghost::Ghost;
+use vigie_core::ports::{Entry, Holder};
 use vigie_core::service::State;
 use vigie_os::place::Place;
+use vigie_os::ports::Table;
 use vigie_os::proc::Proc;
 
 use crate::failure::Failure;
@@ -26,6 +28,24 @@ pub(crate) fn processes(place: &Place, proc: &Proc) -> Result<HashMap<u32, Strin
         }
     }
     Ok(processes)
+}
+
+/// A socket that was taken from a ghost: it is bound still, and nothing comes to it.
+pub(crate) fn was_taken_back(entry: &Entry, ghosts: &HashMap<u32, String>) -> bool {
+    let is_ghost = |holder: &Holder| ghosts.contains_key(&holder.pid);
+    !entry.socket.serves() && !entry.holders.is_empty() && entry.holders.iter().all(is_ghost)
+}
+
+/// Leaves such sockets out: a start is not hindered by them.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub(crate) fn leave_out(table: &mut Table, place: &Place, proc: &Proc) -> Result<(), Failure> {
+    let ghosts = processes(place, proc)?;
+    if !ghosts.is_empty() {
+        table.entries.retain(|entry| !was_taken_back(entry, &ghosts));
+    }
+    Ok(())
 }
 
 /// That ghosts are no strays, for whoever looks for these.

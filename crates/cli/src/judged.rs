@@ -79,14 +79,19 @@ const EXPLAINED: usize = 8;
 /// Says of each process that is left what it waits for, on standard error: one line each. `sent`: the last signal that
 /// they got.
 pub(crate) fn explain_left(left: &[Left], sent: Option<Signal>, proc: &Proc) {
+    tell(&judge_left(left, sent, proc));
+}
+
+/// What is found out of each process that is left.
+pub(crate) fn judge_left(left: &[Left], sent: Option<Signal>, proc: &Proc) -> Vec<(Story, Judgement)> {
     let sent = sent.map(|signal| (signal.number(), 0));
-    explain(left.iter().map(|one| (one.process.pid, Some(&one.process), sent)), proc);
+    judge_each(left.iter().map(|one| (one.process.pid, Some(&one.process), sent)), proc)
 }
 
 /// As [`explain_left`], of one process that was killed.
 pub(crate) fn explain_process(key: &ProcKey) {
     if let Ok(proc) = context::proc() {
-        explain(std::iter::once((key.pid, Some(key), Some((Signal::Kill.number(), 0)))), &proc);
+        tell(&judge_each(std::iter::once((key.pid, Some(key), Some((Signal::Kill.number(), 0)))), &proc));
     }
 }
 
@@ -98,22 +103,36 @@ pub(crate) fn explain_service(project: &Name, key: &ServiceKey) {
     let sent = service::sent(project, key, holder.run, &place, vigie_os::clock::now().wall);
     let main = holder.main.as_ref().map(|main| main.pid);
     let members = record.members(&proc).unwrap_or_default();
-    explain(members.into_iter().map(|pid| (pid, None, sent.and_then(|sent| sent.to(main == Some(pid))))), &proc);
+    let members = members.into_iter().map(|pid| (pid, None, sent.and_then(|sent| sent.to(main == Some(pid)))));
+    tell(&judge_each(members, &proc));
 }
 
 /// What cannot be looked at is not explained; that it is left was said already.
-fn explain<'a>(left: impl Iterator<Item = (u32, Option<&'a ProcKey>, Option<(i32, u64)>)>, proc: &Proc) {
-    let Ok(judge) = Judge::new(proc) else { return };
+fn judge_each<'a>(
+    left: impl Iterator<Item = (u32, Option<&'a ProcKey>, Option<(i32, u64)>)>,
+    proc: &Proc,
+) -> Vec<(Story, Judgement)> {
+    let mut judged = Vec::new();
+    let Ok(judge) = Judge::new(proc) else { return judged };
     let deadline = vigie_os::clock::mono() + PATIENCE;
     for (pid, key, sent) in left.take(EXPLAINED) {
         // Whoever holds up who asks about it does not do so for each of them.
         if vigie_os::clock::mono() >= deadline {
-            return;
+            break;
         }
         let Ok(Some(story)) = ancestry::story(proc, pid) else { continue };
         if key.is_none_or(|key| story.process.key == *key) {
-            eprintln!("{}", safe(&line(&story, &judge.judge(&story, sent))));
+            let judgement = judge.judge(&story, sent);
+            judged.push((story, judgement));
         }
+    }
+    judged
+}
+
+/// One line each, on standard error.
+pub(crate) fn tell(judged: &[(Story, Judgement)]) {
+    for (story, judgement) in judged {
+        eprintln!("{}", safe(&line(story, judgement)));
     }
 }
 

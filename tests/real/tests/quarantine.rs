@@ -185,6 +185,7 @@ fn a_successor_runs_on_the_port_of_a_ghost() {
     let report: Value = serde_json::from_slice(&done.out).expect("JSON");
     assert_eq!((&report["quarantined"], &report["processes"][0]["pid"]), (&json!(true), &json!(pid)), "{report:#}");
     assert_ne!(report["ports"][0]["bindable"], "no", "{report:#}");
+    assert_eq!(report["processes"][0]["verdict"], "frozen", "{report:#}");
     let (before, after) = (report["memory_before"].as_u64(), report["memory_after"].as_u64());
     assert!(before.zip(after).is_some_and(|(before, after)| after < before), "{report:#}");
     let service = world.service("a");
@@ -193,6 +194,17 @@ fn a_successor_runs_on_the_port_of_a_ghost() {
     assert_eq!(world.events_of("a", "quarantined").len(), 1);
     let text = world.vigie(&["status"]).run().code(0).text();
     assert!(text.contains("ghost of demo/a") && text.contains(&format!("PID {pid}")), "{text}");
+
+    // What was taken back is in nobody's way, and told as what it is.
+    let text = world.vigie(&["why", "a"]).run().code(0).text();
+    assert!(text.starts_with("demo/a is stopped") && text.contains("was set aside"), "{text}");
+    let ports = world.vigie(&["ports"]).run().code(1).text();
+    assert!(ports.contains(&format!("PID {pid} is a ghost of demo/a")), "{ports}");
+    let found: Value = serde_json::from_slice(&world.vigie(&["doctor", "--json"]).run().out).expect("JSON");
+    let kinds: Vec<&Value> = found["findings"].as_array().expect("a list").iter().map(|one| &one["kind"]).collect();
+    assert!(kinds.contains(&&json!("ghost")), "{found:#}");
+    let of_port = |one: &&Value| one["kind"] == "port-taken" && one["service"] == "demo/a";
+    assert_eq!(found["findings"].as_array().expect("a list").iter().find(of_port), None);
 
     // The successor; exactly once all the same, and the ghost is no stray of it.
     world.vigie(&["start", "a"]).run().code(0);

@@ -6,7 +6,7 @@ use vigie_core::claim::PortClaim;
 use vigie_core::exit_code::ExitCode;
 use vigie_core::identity::ProcKey;
 use vigie_core::launch::ServiceKey;
-use vigie_core::ports::{Entry, Holder, State};
+use vigie_core::ports::{Entry, State};
 use vigie_core::protect::{Asker, Facts, protection};
 use vigie_core::recognise::Expected;
 use vigie_core::text::OsText;
@@ -68,12 +68,6 @@ impl Crew {
 
     fn pids(&self) -> HashSet<u32> {
         self.members.keys().chain(self.ghosts.keys()).copied().collect()
-    }
-
-    /// A socket of a ghost that was taken from it: it is bound still, and nothing comes to it.
-    fn was_taken_back(&self, entry: &Entry) -> bool {
-        let is_ghost = |holder: &Holder| self.ghosts.contains_key(&holder.pid);
-        !entry.socket.serves() && !entry.holders.is_empty() && entry.holders.iter().all(is_ghost)
     }
 }
 
@@ -223,7 +217,8 @@ fn holders(wanted: &[Wanted], crew: &Crew, proc: &Proc, clashes: &mut Vec<Clash>
     let eyes = Eyes { proc, crew, containers: &containers, ancestors: strays::ancestors(proc)? };
     for (of, wanted) in wanted.iter().enumerate() {
         for claim in &wanted.ports {
-            let in_the_way = |entry: &&Entry| holds(claim, entry) && !crew.was_taken_back(entry);
+            let in_the_way =
+                |entry: &&Entry| holds(claim, entry) && !crate::ghosts::was_taken_back(entry, &crew.ghosts);
             for entry in table.entries.iter().filter(in_the_way) {
                 eyes.holder(of, &wanted.key, claim, entry, clashes)?;
             }

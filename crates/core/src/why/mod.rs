@@ -22,7 +22,7 @@ pub use crate::stuck::TaskVerdict;
 pub use port::{PortFacts, PortHolder, PortVerdict, explain as explain_port};
 pub use process::{explain as explain_process, unexamined};
 pub use service::{
-    Claim, Copy, Dependency, Noted, Probed, ServiceFacts, ServiceVerdict, Stuck, explain as explain_service,
+    Claim, Copy, Dependency, Ghost, Noted, Probed, ServiceFacts, ServiceVerdict, Stuck, explain as explain_service,
 };
 pub use starter::{Launcher, launcher, starter};
 

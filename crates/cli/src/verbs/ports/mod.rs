@@ -3,7 +3,7 @@
 mod survey;
 mod text;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use vigie_api::ports::{Hidden, Port, Report};
 use vigie_api::time::Millis;
@@ -20,7 +20,7 @@ use crate::failure::{Failure, Verdict};
 use crate::out::Screen;
 use crate::runs::Runs;
 use crate::scene::Scene;
-use crate::{context, select, watch};
+use crate::{context, ghosts, select, watch};
 use survey::{Asked, Survey};
 
 /// Show who holds which port
@@ -137,12 +137,17 @@ impl<'a> View<'a> {
             Runs::default()
         });
         let containers = Containers::default();
+        let ghosts = ghosts::processes(&self.scene.place, proc).unwrap_or_else(|failure| {
+            crate::warn(&failure);
+            HashMap::new()
+        });
         let survey = Survey {
             proc,
             table: &table,
             rights: self.rights,
             runs: &runs,
             containers: &containers,
+            ghosts: &ghosts,
             now,
             is_root: vigie_os::user::uid() == 0,
         };

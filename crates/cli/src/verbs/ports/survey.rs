@@ -1,6 +1,6 @@
 //! From sockets to what is told of a port: who holds it, whose run or container that is, what else there is to know.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use vigie_api::ports::{Holder, Port};
@@ -15,6 +15,7 @@ use vigie_os::proc::Proc;
 use vigie_os::proc::text::arguments;
 
 use crate::containers::Containers;
+use crate::ghosts::was_taken_back;
 use crate::out::time;
 use crate::runs::Runs;
 
@@ -34,6 +35,8 @@ pub(super) struct Survey<'a> {
     pub(super) rights: Rights,
     pub(super) runs: &'a Runs,
     pub(super) containers: &'a Containers,
+    /// What no signal ends and was set aside, each with its service.
+    pub(super) ghosts: &'a HashMap<u32, String>,
     pub(super) now: Now,
     /// Nobody sees more.
     pub(super) is_root: bool,
@@ -232,6 +235,16 @@ impl Survey<'_> {
             if let (Some(pid), Some(tid)) = (holder.pid, holder.tid) {
                 notes.push(format!("thread {tid} of PID {pid} has the socket, its main thread has not"));
             }
+        }
+        for pid in holders.iter().filter_map(|holder| holder.pid) {
+            let Some(of) = self.ghosts.get(&pid) else { continue };
+            let idle = by.iter().filter(|one| one.holders.iter().any(|holder| holder.pid == pid));
+            let rest = if idle.clone().all(|one| was_taken_back(one, self.ghosts)) {
+                ", and what it had was taken back: a server that sets SO_REUSEADDR can bind to it"
+            } else {
+                ""
+            };
+            notes.push(format!("PID {pid} is a ghost of {of}, which no signal ends{rest}"));
         }
         if holders.iter().any(|holder| holder.pid.is_none() && holder.container.is_none()) {
             notes.push(self.why_unseen().to_owned());

@@ -16,6 +16,7 @@ fn about(claim: &str) -> Port {
         rights: rights(&proc).expect("readable"),
         runs: &Runs::default(),
         containers: &Containers::default(),
+        ghosts: &HashMap::new(),
         now: vigie_os::clock::now(),
         is_root: false,
     };
@@ -59,6 +60,7 @@ fn the_rest_is_a_line_for_each_address() {
         rights: rights(&proc).expect("readable"),
         runs: &Runs::default(),
         containers: &Containers::default(),
+        ghosts: &HashMap::new(),
         now: vigie_os::clock::now(),
         is_root: false,
     };

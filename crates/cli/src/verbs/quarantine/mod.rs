@@ -68,14 +68,15 @@ pub(crate) fn run(args: &Args) -> Verdict {
         return Err(Failure::new(ExitCode::No, message).hint(format!("'vigie stop {}' tries", service.service)));
     }
     let survey = Survey::of(service, &scene)?;
+    let judged = judged::judge_left(&survey.left, None, &scene.proc);
     if !args.json {
         tell::plan(&survey)?;
-        judged::explain_left(&survey.left, None, &scene.proc);
+        judged::tell(&judged);
     }
     let question = format!("Set {name} aside, so that a new run may start?");
     if confirm::ask(args.confirm, &question)? == Consent::DryRun {
         if args.json {
-            tell::json(&survey, None, true, &[])?;
+            tell::json(&survey, &judged, None, true, &[])?;
         }
         return Ok(0);
     }
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Verdict {
         why.push(because.clone());
     }
     if args.json {
-        tell::json(&survey, Some((&taken, outcome.is_ok())), false, &why)?;
+        tell::json(&survey, &judged, Some((&taken, outcome.is_ok())), false, &why)?;
     } else {
         tell::came(&survey, &taken, outcome.as_ref().err().map(|(_, why)| why.as_str()))?;
     }

@@ -2,8 +2,11 @@
 
 use std::io::Write as _;
 
-use vigie_api::quarantine::{Bindable as Shown, Port, Report};
+use vigie_api::quarantine::{Bindable as Shown, Port, Process, Report};
 use vigie_api::status::Stuck;
+use vigie_core::run::Left;
+use vigie_core::stuck::Judgement;
+use vigie_core::why::facts::Story;
 use vigie_os::takeback::Bindable;
 
 use super::survey::Survey;
@@ -91,6 +94,7 @@ pub(super) fn came(survey: &Survey, taken: &Taken, refused: Option<&str>) -> Res
 /// For programs.
 pub(super) fn json(
     survey: &Survey,
+    judged: &[(Story, Judgement)],
     done: Option<(&Taken, bool)>,
     dry_run: bool,
     why: &[String],
@@ -110,6 +114,14 @@ pub(super) fn json(
         pids: pids.clone(),
         bindable: bindable(claim),
     });
+    let process = |left: &Left| {
+        let judgement = judged.iter().find(|(story, _)| story.process.key == left.process).map(|(_, judged)| judged);
+        Process {
+            stuck: Stuck::from(left),
+            verdict: judgement.map(|judgement| judgement.verdict.name().to_owned()),
+            said: judgement.map(|judgement| judgement.said.clone()),
+        }
+    };
     let memory = taken.and_then(|taken| taken.memory);
     let total = (!survey.memory.is_empty()).then(|| survey.memory.values().sum());
     let report = Report {
@@ -118,7 +130,7 @@ pub(super) fn json(
         project: survey.service.project.clone(),
         service: survey.service.service.clone(),
         run: survey.run,
-        processes: survey.left.iter().map(Stuck::from).collect(),
+        processes: survey.left.iter().map(process).collect(),
         memory_before: memory.map(|(before, _)| before).or(total),
         memory_after: memory.map(|(_, after)| after),
         ports: ports.collect(),

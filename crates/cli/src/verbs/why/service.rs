@@ -13,7 +13,7 @@ use vigie_core::name::Name;
 use vigie_core::ports::State as SocketState;
 use vigie_core::service::State;
 use vigie_core::why::facts::{Belonging, Story};
-use vigie_core::why::{Claim, Copy, Dependency, Noted, PortFacts, Probed, ServiceFacts, Stuck};
+use vigie_core::why::{Claim, Copy, Dependency, Ghost, Noted, PortFacts, Probed, ServiceFacts, Stuck};
 use vigie_os::place::Place;
 use vigie_os::ports::{Ask, Table};
 use vigie_os::{ancestry, strays};
@@ -91,6 +91,7 @@ pub(crate) fn look(
     Ok(ServiceFacts {
         copies: copies(&key, described.as_ref(), service, known, scene)?,
         stuck: stuck(service, scene)?,
+        ghosts: ghosts(service, scene)?,
         probed: probed(described.as_ref(), service, scene)?,
         dependencies: dependencies(described.as_ref(), report),
         state: service.map(|service| service.state),
@@ -138,6 +139,15 @@ fn main(service: Option<&Service>, scene: &Scene) -> Result<Option<Story>, Failu
     let Some(pid) = run.pid else { return Ok(None) };
     let story = ancestry::story(&scene.proc, pid)?;
     Ok(story.filter(|story| Some(story.process.key.start_ticks) == run.start_ticks))
+}
+
+/// What was set aside of it and is not gone.
+fn ghosts(service: Option<&Service>, scene: &Scene) -> Result<Vec<Ghost>, Failure> {
+    let all = service.iter().flat_map(|service| &service.ghosts);
+    let all = all.flat_map(|ghost| ghost.processes.iter().map(move |process| (ghost.quarantined_at.0, process)));
+    let living = crate::ghosts::processes(&scene.place, &scene.proc)?;
+    let living = all.filter(|(_, process)| living.contains_key(&process.pid));
+    Ok(living.map(|(at, process)| Ghost { pid: process.pid, name: process.name.clone(), at }).collect())
 }
 
 /// What those wait for that no signal ended.
@@ -318,7 +328,8 @@ fn claims(
         return Ok(Vec::new());
     }
     let numbers: Vec<u16> = ports.0.iter().map(|claim| claim.port).collect();
-    let table = Table::read(&scene.proc, &Ask::about(&numbers))?;
+    let mut table = Table::read(&scene.proc, &Ask::about(&numbers))?;
+    crate::ghosts::leave_out(&mut table, &scene.place, &scene.proc)?;
     let run = service.and_then(|service| service.run.as_ref()).map(|run| run.id);
     let mut claims = Vec::new();
     for claim in &ports.0 {

@@ -121,6 +121,17 @@ pub struct Stuck {
     pub judgement: Judgement,
 }
 
+/// A process of an earlier run that no signal ended, and that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ghost {
+    /// Its PID.
+    pub pid: u32,
+    /// What it calls itself.
+    pub name: String,
+    /// When it was set aside.
+    pub at: Wall,
+}
+
 /// A service that this one comes after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {
@@ -192,6 +203,8 @@ pub struct ServiceFacts {
     pub probed: Option<Probed>,
     /// What its processes wait for, when no signal ended them.
     pub stuck: Vec<Stuck>,
+    /// What was set aside of earlier runs, and lives.
+    pub ghosts: Vec<Ghost>,
     /// What could not be seen at all, and why.
     pub unseen: Vec<(String, String)>,
 }

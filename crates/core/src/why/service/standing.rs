@@ -6,9 +6,21 @@ use crate::service::State;
 use crate::why::{Explanation, Times, Verdict};
 
 pub(super) fn explain(facts: &ServiceFacts, times: Times<'_>) -> Explanation {
-    if facts.is_up() || facts.run.is_some() {
-        return running(facts, times);
+    let mut told = if facts.is_up() || facts.run.is_some() { running(facts, times) } else { stopped(facts, times) };
+    for ghost in &facts.ghosts {
+        let (pid, moment) = (ghost.pid, times.moment(ghost.at));
+        told.because.push(format!(
+            "{} (PID {pid}) of an earlier run, which no signal ends, was set aside {moment}: it is in the way of no other run",
+            ghost.name
+        ));
+        told.fact("ghost", format!("{} (PID {pid}), set aside {moment}", ghost.name), "vigie status");
+        told.remedy("why", format!("says what PID {pid} waits for"), format!("vigie why pid:{pid}"));
     }
+    told
+}
+
+/// Nothing of it runs.
+fn stopped(facts: &ServiceFacts, times: Times<'_>) -> Explanation {
     let label = &facts.label;
     let since = facts.since.map(|since| format!(", since {}", times.moment(since))).unwrap_or_default();
     let answer = match facts.state {

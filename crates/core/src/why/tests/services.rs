@@ -37,6 +37,7 @@ fn facts(state: Option<State>) -> ServiceFacts {
         claims: Vec::new(),
         dependencies: Vec::new(),
         stuck: Vec::new(),
+        ghosts: Vec::new(),
         probed: None,
         unseen: Vec::new(),
     }
@@ -391,4 +392,20 @@ fn what_cannot_be_read() {
     blind.unseen.push(("journal".to_owned(), "permission denied".to_owned()));
     let explained = &explain_service(&blind, times())[0];
     assert!(explained.blind && explained.evidence.iter().any(|one| one.value == "cannot be seen: permission denied"));
+}
+
+/// What was set aside is told whether a successor runs or not, and is never what is the matter.
+#[test]
+fn ghosts_that_were_set_aside() {
+    let ghosts = vec![Ghost { pid: 20, name: "api".to_owned(), at: ago(30) }];
+    for facts in [facts(Some(State::Stopped)), running(State::Ready)] {
+        let facts = ServiceFacts { ghosts: ghosts.clone(), ..facts };
+        let all = explain_service(&facts, times());
+        let told = all.last().expect("never nothing");
+        assert!(told.because.iter().any(|why| why.contains("PID 20") && why.contains("set aside")), "{told:?}");
+        assert!(told.remedies.iter().any(|remedy| remedy.command.as_deref() == Some("vigie why pid:20")), "{told:?}");
+        sourced(&facts);
+    }
+    assert_eq!(verdicts(&ServiceFacts { ghosts: ghosts.clone(), ..facts(Some(State::Stopped)) }), ["stopped"]);
+    assert_eq!(verdicts(&ServiceFacts { ghosts, ..running(State::Ready) }), ["well"]);
 }

@@ -160,10 +160,14 @@ fn ports(report: &Report, scene: &Scene, facts: &mut Facts) {
         return;
     }
     let mut blind = |why: String| facts.unseen.push(("ports".to_owned(), why));
-    let (table, rights) = match (Table::read(&scene.proc, &Ask::about(&numbers)), rights(&scene.proc)) {
+    let (mut table, rights) = match (Table::read(&scene.proc, &Ask::about(&numbers)), rights(&scene.proc)) {
         (Ok(table), Ok(rights)) => (table, rights),
         (Err(error), _) | (_, Err(error)) => return blind(error.to_string()),
     };
+    // What was taken back from a ghost is in nobody's way, and the ghost is a finding of its own.
+    if let Err(failure) = crate::ghosts::leave_out(&mut table, &scene.place, &scene.proc) {
+        crate::warn(&failure);
+    }
     for (one, port) in claims {
         let service = report.services.iter().find(|service| service.key == one.key);
         // What it has itself, nobody has taken; what it does with its ports while it runs is its own affair.
