@@ -216,6 +216,17 @@ impl World {
         pid_of(&self.service(name))
     }
 
+    /// The PID of a run's main process, once its lock names it: the program of a `vigie run` speaks before its keeper has
+    /// written that down.
+    #[track_caller]
+    pub fn wait_named(&self, service: &str) -> u32 {
+        until("the lock names the main process", || {
+            let label = std::fs::read(self.service_dir(service)?.join("lock")).ok()?;
+            let label: Value = serde_json::from_slice(&label).ok()?;
+            u32::try_from(label["main"]["pid"].as_u64()?).ok()
+        })
+    }
+
     /// `vigie events --json`, all of them.
     #[track_caller]
     pub fn events(&self) -> Vec<Value> {

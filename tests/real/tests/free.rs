@@ -200,6 +200,7 @@ fn a_run_of_this_project_is_stopped() {
         // The same for one that no daemon manages.
         let guard = world.run("b", &["listen", &port]).start();
         guard.wait_out("listen ");
+        world.wait_named("b");
         free(&world, &[&port, "--yes"], 0);
         drop(guard.finish());
         can_be_bound(&port);
@@ -243,6 +244,7 @@ fn a_run_of_another_vigie_is_refused() {
     let (world, elsewhere) = (World::new(), World::new());
     let run = elsewhere.run("a", &["listen", "0"]).start();
     let port = run.wait_out("listen ");
+    elsewhere.wait_named("a");
     let done = free(&world, &[&port, "--yes"], 7);
     said(&done, "a run of another vigie");
     assert_eq!(elsewhere.service("a")["run"]["processes"], 1, "{done}");

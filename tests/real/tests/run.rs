@@ -117,6 +117,7 @@ fn the_holder_is_named() {
     let world = World::new();
     let first = world.run("x", &["wait"]).start();
     let pid = first.wait_out("ready").split(' ').next().map(str::to_owned).expect("its PID");
+    assert_eq!(world.wait_named("x").to_string(), pid);
     let done = world.run("x", &["wait"]).run().code(3);
     let said = done.errors();
     assert!(said.contains(&format!("PID {pid},")) && said.contains("since "), "{said}");

@@ -307,6 +307,7 @@ fn a_run_without_a_daemon_is_stopped_through_its_keeper() {
     let lifeline = world.lifeline();
     let mut running = world.run("x", &["double-fork"]).env("HOSTILE_LIFELINE", lifeline.path()).start();
     running.wait_out("ready");
+    world.wait_named("x");
     world.vigie(&["stop", "x", "--yes", "--ladder", "TERM 200ms,KILL 5s"]).run().code(0);
     lifeline.assert_cut();
     until("the guard ends", || running.is_over().then_some(()));

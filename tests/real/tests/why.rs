@@ -224,6 +224,7 @@ fn runs_twice() {
         world.vigie(&["up", "-d", "b"]).run().code(0);
         let guarded = world.run("c", &["wait"]).start();
         guarded.wait_out("ready");
+        world.wait_named("c");
         let copy = stranger(&world, &["wait"]);
         let told = why(&world, "c", 0);
         assert_eq!(told["verdict"], "runs-twice", "{told:#}");
@@ -363,6 +364,7 @@ fn its_lock_is_held() {
     world.manifest("[service.a]\ncommand = \"@hostile wait\"\n");
     let guarded = world.run("a", &["wait"]).start();
     guarded.wait_out("ready");
+    world.wait_named("a");
     world.vigie(&["start", "a"]).run().code(3);
     let told = why(&world, "a", 0);
     assert_eq!(told["verdict"], "cannot-start", "{told:#}");
