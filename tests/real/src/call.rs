@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::processes::wait_stopped;
 use crate::stream::Stream;
 use crate::wait::{LONG, elapsed, now, within};
 
@@ -109,6 +110,13 @@ impl Running {
         String::from_utf8_lossy(&self.out.bytes()).into_owned()
     }
 
+    /// The whole lines that it has written to standard output until now: the last one may be on its way.
+    pub fn lines(&self) -> Vec<String> {
+        let out = self.out();
+        let whole = out.rfind('\n').map_or("", |end| &out[..end]);
+        whole.lines().map(str::to_owned).collect()
+    }
+
     /// What it has written to standard error until now.
     pub fn err(&self) -> String {
         String::from_utf8_lossy(&self.err.bytes()).into_owned()
@@ -137,6 +145,13 @@ impl Running {
         {
             let _ = kill_process(pid, signal);
         }
+    }
+
+    /// Stops it, and waits until it is stopped.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        wait_stopped(self.pid());
     }
 
     /// Whether it has ended.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::wait::until;
+
 /// A process, held by a descriptor.
 #[derive(Debug)]
 pub struct Process {
@@ -28,6 +30,13 @@ impl Process {
         let _ = pidfd_send_signal(&self.fd, signal);
     }
 
+    /// SIGSTOP, and the stop of all its threads: as long as one of them has not seen the signal, it answers.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        wait_stopped(self.pid);
+    }
+
     /// Waits for its end: `false` when the time was over first.
     pub fn ended_within(&self, time: Duration) -> bool {
         let timeout = Timespec::try_from(time).expect("short");
@@ -42,6 +51,17 @@ impl Process {
     }
 }
 
+/// Waits until no thread of a process that was sent SIGSTOP goes on.
+#[track_caller]
+pub(crate) fn wait_stopped(pid: u32) {
+    let tasks = || std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let states = || tasks().filter_map(|task| state_and_start(&task.path()));
+    until(&format!("PID {pid} is stopped"), || {
+        let states: Vec<char> = states().map(|(state, _)| state).collect();
+        (states.contains(&'T') && states.iter().all(|state| matches!(state, 'T' | 'Z' | 'X'))).then_some(())
+    });
+}
+
 /// Whether there is a process with this number that is not a zombie.
 pub fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.0, 'Z' | 'X'))
@@ -52,9 +72,13 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
     stat(pid).map(|stat| stat.1)
 }
 
-/// State and start time from `/proc/PID/stat`; the name between may hold anything.
 fn stat(pid: u32) -> Option<(char, u64)> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    state_and_start(&Path::new("/proc").join(pid.to_string()))
+}
+
+/// State and start time from the `stat` of a process or a thread; the name between may hold anything.
+fn state_and_start(dir: &Path) -> Option<(char, u64)> {
+    let stat = std::fs::read(dir.join("stat")).ok()?;
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = String::from_utf8_lossy(&stat[end + 1..]).into_owned();
     let mut fields = rest.split_ascii_whitespace();

@@ -143,7 +143,7 @@ fn looking_works_with_the_daemon_stopped_by_a_signal() {
     world.vigie(&["up", "-d"]).run().code(0);
     let before = world.status();
     let daemon = world.daemon();
-    daemon.signal(Signal::STOP);
+    daemon.stop();
     // It has the socket and says nothing: that is said, and the rest is seen without it.
     let done = world.vigie(&["status", "--json"]).run().code(0);
     daemon.signal(Signal::CONT);
@@ -199,7 +199,7 @@ fn a_stopped_daemon_is_named_and_the_last_resort_needs_none() {
     world.manifest("[service.a]\ncommand = \"@hostile wait\"\nready = { log = \"^ready\" }\n");
     world.vigie(&["up", "-d"]).run().code(0);
     let daemon = world.daemon();
-    daemon.signal(Signal::STOP);
+    daemon.stop();
     let name = format!("PID {}", daemon.pid);
     for args in [&["stop", "a", "--yes"][..], &["daemon", "status"]] {
         world.vigie(args).run().code(9).says(&name);
@@ -249,8 +249,6 @@ fn a_stopped_keeper_goes_on_to_stop_its_service() {
     world.manifest("[service.a]\ncommand = \"@hostile wait\"\nready = { log = \"^ready\" }\n");
     world.vigie(&["up", "-d"]).run().code(0);
     let keeper = world.keeper("a");
-    keeper.signal(Signal::STOP);
-    let stat = format!("/proc/{}/stat", keeper.pid);
-    until("it is stopped", || std::fs::read_to_string(&stat).ok().filter(|stat| stat.contains(") T ")));
+    keeper.stop();
     world.vigie(&["stop", "a", "--yes"]).run().code(0).says(&format!("PID {}", keeper.pid));
 }

@@ -253,9 +253,9 @@ fn an_orphan_on_the_own_port() {
     let run = ["run", "-n", "x", "--port", &text, "--", "@hostile", "listen", &text];
     let first = world.vigie(&run).start();
     first.wait_out("ready");
-    let (pid, keeper) = (world.pid("x"), world.keeper("x"));
+    let (pid, keeper) = (world.wait_named("x"), world.keeper("x"));
     // The command that is tied to it would end what is left.
-    first.signal(Signal::STOP);
+    first.stop();
     keeper.kill();
     first.kill();
     assert!(alive(pid), "its processes outlive a keeper");

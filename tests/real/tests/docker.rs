@@ -163,7 +163,7 @@ fn an_engine_that_does_not_answer() {
     let seen = port(&world, &engine, "18080");
     let proxy = pid(&seen, 0);
     let dockerd = engine.dockerd();
-    dockerd.signal(Signal::STOP);
+    dockerd.stop();
     let done = vigie(&world, &engine, &["ports", "18080", "--json"]).run().code(1);
     assert!(done.took < Duration::from_secs(10), "{done}");
     let done = vigie(&world, &engine, &["free", "18080", "--yes"]).run().code(9);

@@ -226,7 +226,7 @@ fn a_daemon_and_a_keeper_that_do_not_answer() {
     let world = up();
     let daemon = world.daemon();
     let target = format!("pid:{}", daemon_pid(&world));
-    daemon.signal(Signal::STOP);
+    daemon.stop();
     let begun = now();
     let found = doctor(&world, &target);
     let took = elapsed(begun);
@@ -236,7 +236,7 @@ fn a_daemon_and_a_keeper_that_do_not_answer() {
     shows(world.vigie(&["doctor", &target, "--fix", "--yes"]).run().code(0), "goes on");
 
     let keeper = world.keeper("a");
-    keeper.signal(Signal::STOP);
+    keeper.stop();
     let found = doctor(&world, "a");
     assert_eq!(kinds(&found), ["keeper"], "{found:#?}");
     shows(world.vigie(&["doctor", "a", "--fix", "--yes"]).run().code(0), "goes on");

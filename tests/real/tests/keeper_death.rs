@@ -75,7 +75,7 @@ fn the_last_resort_finds_what_nobody_holds() {
     let other = world.run("x", &["double-fork"]).env("HOSTILE_LIFELINE", lifeline.path()).start();
     other.wait_out("ready");
     let (daemon, keepers) = (world.daemon(), [world.keeper("a"), world.keeper("x")]);
-    other.signal(rustix::process::Signal::STOP);
+    other.stop();
     daemon.kill();
     for keeper in keepers {
         keeper.kill();

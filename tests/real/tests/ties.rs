@@ -58,7 +58,7 @@ fn killing_up_and_the_daemon_at_once() {
     up.wait_out("ready");
     world.wait_state("a", "ready");
     let daemon = world.daemon();
-    up.signal(Signal::STOP);
+    up.stop();
     daemon.kill();
     up.kill();
     world.vigie(&["daemon", "start"]).run().code(0);
@@ -237,7 +237,7 @@ mod run {
             .start();
         running.wait_out("ready");
         let keeper = world.keeper("x");
-        running.signal(Signal::STOP);
+        running.stop();
         keeper.kill();
         running.kill();
         world.run("x", &["exit", "0"]).env("HOSTILE_REGISTER", &register).run().code(0);
