@@ -43,8 +43,8 @@ fn followed_and_in_parts() {
     world.vigie(&["daemon", "start"]).run().code(0);
     follow.wait_out("\"kind\":\"adopted\"");
     let all = world.events();
-    until("it has caught up", || (follow.out().lines().count() >= all.len()).then_some(()));
-    let followed: Vec<Value> = follow.out().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lines = until("it has caught up", || Some(follow.lines()).filter(|lines| lines.len() >= all.len()));
+    let followed: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(followed[..all.len()], all[..]);
     follow.kill();
     let part = |args: &[&str]| {

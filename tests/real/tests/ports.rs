@@ -294,6 +294,7 @@ fn the_run_behind_a_port() {
     for world in worlds() {
         let guard = world.run("guarded", &["listen", "0"]).start();
         let port = guard.wait_out("listen ");
+        world.wait_named("guarded");
         let elsewhere = world.path(".");
         let done = world.vigie(&["ports", "--json", &port]).within(&elsewhere).run().code(1);
         let report: Value = serde_json::from_slice(&done.out).expect("JSON");
@@ -318,7 +319,7 @@ fn the_whole_machine() {
         assert_eq!(words[3], stranger.pid().to_string(), "{line}");
         assert!(line.ends_with("hold dual-stack"), "{line}");
         let watch = world.vigie(&["ports", "--json", "--watch"]).start();
-        let second = until("a second look", || watch.out().lines().nth(1).map(str::to_owned));
+        let second = until("a second look", || watch.lines().into_iter().nth(1));
         assert!(serde_json::from_str::<Value>(&second).is_ok_and(|report| report["ports"].is_array()), "{second}");
         watch.kill();
         world.vigie(&["ports", "nonsense"]).run().code(2).says("is not a port");

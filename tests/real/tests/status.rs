@@ -73,11 +73,11 @@ fn cpu_is_absent_at_the_first_look() {
     let world = World::new();
     let running = world.run("x", &["wait"]).start();
     running.wait_out("ready");
+    world.wait_named("x");
     assert!(world.service("x")["run"]["cpu_percent_of_core"].is_null(), "one look tells no CPU");
     let watch = world.vigie(&["status", "--json", "--watch"]).start();
-    let second = until("a second look", || watch.out().lines().nth(1).map(str::to_owned));
-    let first: Value = serde_json::from_str(watch.out().lines().next().expect("a line")).expect("JSON");
-    let second: Value = serde_json::from_str(&second).expect("JSON");
+    let looks = until("a second look", || Some(watch.lines()).filter(|looks| looks.len() >= 2));
+    let [first, second] = [0, 1].map(|look| serde_json::from_str::<Value>(&looks[look]).expect("JSON"));
     assert!(first["services"][0]["run"]["cpu_percent_of_core"].is_null());
     assert!(second["services"][0]["run"]["cpu_percent_of_core"].is_number(), "{second:#}");
     watch.kill();
@@ -115,6 +115,7 @@ fn arguments_that_are_not_text() {
     let odd = std::ffi::OsStr::from_bytes(b"\xff\xfe\n\x1b[31m");
     let running = world.run("x", &["wait"]).arg(odd).start();
     running.wait_out("ready");
+    world.wait_named("x");
     let done = world.vigie(&["status", "--classic"]).run().code(0);
     assert!(String::from_utf8(done.out.clone()).is_ok() && !done.out.contains(&0x1b), "{done}");
     let done = world.vigie(&["stop", "x", "--dry-run"]).run().code(0);
@@ -129,6 +130,7 @@ fn unmanaged_runs_are_shown() {
     world.vigie(&["up", "-d"]).run().code(0);
     let running = world.run("x", &["wait"]).start();
     running.wait_out("ready");
+    world.wait_named("x");
     let service = world.service("x");
     assert_eq!((&service["state"], &service["wanted"]), (&"running".into(), &Value::Null));
     assert!(service["run"]["pid"].is_u64());
