@@ -1,11 +1,11 @@
 //! Programs that stay, and what they do when they are asked to go.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::raw::Side;
-use crate::{Outcome, argument, raw, ready, register, say};
+use crate::{Outcome, argument, plain, raw, ready, register, say};
 
 pub(crate) fn wait(_: &[OsString]) -> Outcome {
     ready("wait")?;
@@ -26,12 +26,15 @@ pub(crate) fn deaf() {
 }
 
 pub(crate) fn slow_stop(args: &[OsString]) -> Outcome {
-    let time = Duration::from_millis(argument(args, 0)?);
+    let how_long: String = argument(args, 0)?;
     raw::block(&[libc::SIGTERM])?;
     ready("slow-stop")?;
     raw::next(&[libc::SIGTERM])?;
     say("stopping")?;
-    raw::pass(time);
+    match how_long.parse() {
+        Ok(millis) => raw::pass(Duration::from_millis(millis)),
+        Err(_) => plain::wait_for(Path::new(&how_long)),
+    }
     say("stopped")?;
     if args.len() > 1 { argument(args, 1) } else { Ok(0) }
 }

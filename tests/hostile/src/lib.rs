@@ -54,7 +54,7 @@ pub const MODES: &[(&str, &str, &str)] = &[
     ("until-eof", "", "ignores TERM; ends with 0 at the end of its standard input"),
     ("cat", "", "copies standard input to standard output"),
     ("ignore-term", "", "ignores TERM, INT and HUP"),
-    ("slow-stop", "MILLIS [CODE]", "on TERM takes so long, then ends with CODE (0)"),
+    ("slow-stop", "MILLIS|FILE [CODE]", "on TERM takes so long, or until FILE is there, then ends with CODE (0)"),
     (
         "tell-stop",
         "FILE NAME MILLIS",

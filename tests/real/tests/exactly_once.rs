@@ -31,7 +31,10 @@ fn sixteen_starters() {
             })
             .collect();
         let ended = all_but_one_end(&mut starters);
-        let starts = std::fs::read_to_string(register.join("starts")).unwrap_or_default();
+        let starts = || std::fs::read_to_string(register.join("starts")).unwrap_or_default();
+        // Who has the lock may not have spawned yet when the last of the others is gone.
+        until("the winner has started", || (starts().lines().count() > round).then_some(()));
+        let starts = starts();
         let main = starts.lines().last().and_then(|line| line.split(' ').next()).unwrap_or_default().to_owned();
         let keeper = world.record("x").expect("a record")["holder"]["keeper"]["pid"].to_string();
         assert_eq!(starts.lines().count(), round + 1, "round {round}: exactly one is started:\n{starts}");
@@ -130,7 +133,7 @@ fn managed_and_unmanaged_share_the_lock() {
 
     let running = world.run("a", &["wait"]).start();
     running.wait_out("ready");
-    let pid = world.pid("a");
+    let pid = world.wait_named("a");
     world.vigie(&["up", "-d"]).run().code(3).says(&format!("PID {pid}"));
     assert_eq!(world.service("a")["state"], "conflict");
     assert_eq!(world.wait_events("a", "conflict", 1).len(), 1);
@@ -195,6 +198,7 @@ fn a_deleted_lock_file_lets_nobody_in() {
     let world = World::new();
     let running = world.run("x", &["wait"]).start();
     let main = running.wait_out("ready").split(' ').next().map(str::to_owned).expect("its PID");
+    world.wait_named("x");
     std::fs::remove_file(world.service_dir("x").expect("its folder").join("lock")).expect("it was there");
     let done = world.run("x", &["wait"]).run().code(3);
     assert!(done.errors().contains(&main), "{done}");
@@ -259,15 +263,17 @@ fn a_second_daemon_is_refused() {
 #[test]
 fn simultaneous_daemons() {
     let world = World::new();
-    for _ in 0..10 {
+    let daemons = || world.events().iter().filter(|event| event["kind"] == "daemon_started").count();
+    for round in 0..10 {
         let starters: Vec<_> = (0..6).map(|_| world.vigie(&["daemon", "start"]).start()).collect();
         for starter in starters {
             starter.finish().code(0);
         }
+        // It serves before that is on the disk.
+        until("its beginning is in the journal", || (daemons() > round).then_some(()));
         world.daemon().kill();
     }
-    let daemons = world.events().iter().filter(|event| event["kind"] == "daemon_started").count();
-    assert_eq!(daemons, 10);
+    assert_eq!(daemons(), 10);
 }
 
 /// While the holder is being stopped it still is the holder.
@@ -275,15 +281,18 @@ fn simultaneous_daemons() {
 fn who_is_stopping_still_holds() {
     let world = World::new();
     let register = world.register("register");
-    let first = world.run("x", &["slow-stop", "700"]).env("HOSTILE_REGISTER", &register).start();
+    let gone = world.path("gone");
+    let first = world.run("x", &["slow-stop", &gone.to_string_lossy()]).env("HOSTILE_REGISTER", &register).start();
     first.wait_out("ready");
     first.signal(Signal::TERM);
     first.wait_out("stopping");
     world.run("x", &["exit", "0"]).env("HOSTILE_REGISTER", &register).run().code(3);
     let waits = world
-        .vigie(&["run", "--name", "x", "--wait", "30s", "--", "@hostile", "exit", "9"])
-        .env("HOSTILE_REGISTER", &register);
-    waits.run().code(9);
+        .vigie(&["run", "--name", "x", "--wait", "50s", "--", "@hostile", "exit", "9"])
+        .env("HOSTILE_REGISTER", &register)
+        .start();
+    std::fs::write(&gone, "").expect("written");
+    waits.finish().code(9);
     first.finish().code(0);
     assert!(!register.join("doubles").exists(), "two lived at one time");
 }
