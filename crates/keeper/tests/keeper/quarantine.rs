@@ -6,10 +6,12 @@ use vigie_core::ghost::Ghost;
 use vigie_core::ladder::Ladder;
 use vigie_core::launch::Launch;
 use vigie_core::run::Left;
+use vigie_os::cgroup::Cgroup;
+use vigie_os::clock::mono;
 use vigie_os::ghosts;
 use vigie_wire::keeper::{Phase, Request, StopCause, What};
 
-use crate::harness::{Process, Service, ladder};
+use crate::harness::{LONG, Process, Service, ladder};
 
 /// R8.4: only after KILL is pending, on all of them.
 #[test]
@@ -43,6 +45,7 @@ fn the_record_of_a_ghost_decides() {
     keeper.child.kill().expect("own child");
     keeper.child.wait().expect("own child");
     let state = service.record();
+    let cgroup = state.cgroup.as_ref().and_then(|folder| Cgroup::existing(folder.as_path()));
     let left = Left { process: main, name: "sleep".into(), state: 'D', kill_pending: true };
     let ghost = Ghost {
         version: vigie_core::ghost::VERSION,
@@ -66,4 +69,8 @@ fn the_record_of_a_ghost_decides() {
     ghosts::remove(&dir, ghost.run()).expect("removed");
     assert_eq!(successor.release(), 0);
     process.end();
+    // No run comes after these two, and nobody else knows of it.
+    if let Some(cgroup) = cgroup {
+        cgroup.remove(mono() + LONG).expect("it is empty");
+    }
 }
