@@ -34,6 +34,11 @@ impl Snapshot {
         Self { things }
     }
 
+    /// Whether it is among them, as it is printed.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        self.things.values().any(|thing| thing == text)
+    }
+
     /// What is there now, was not at the time of this snapshot, and is meant: by what is printed of it. What is about
     /// to end gets five seconds.
     pub(crate) fn since(&self, workspace: &Workspace, meant: impl Fn(&str) -> bool) -> Vec<String> {
@@ -155,6 +160,7 @@ fn mounts() -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -165,8 +171,15 @@ mod tests {
         let find = |pid: u32| {
             processes(&workspace.target).into_iter().any(|(key, _)| key.starts_with(&format!("process {pid} ")))
         };
-        let mut child =
-            Command::new("cat").env("VIGIE_RUN", "x").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat");
+        let mut child = Command::new("cat")
+            .env("VIGIE_RUN", "x")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cat");
+        // Who spawns goes on before the exec is through: only one that answers surely has its own environment.
+        child.stdin.as_mut().expect("piped").write_all(b"x").expect("it reads");
+        child.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("it answers");
         let seen = find(child.id());
         drop(child.stdin.take());
         child.wait().expect("it ends with its input");

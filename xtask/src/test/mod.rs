@@ -111,6 +111,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Verdict {
     fs::create_dir_all(&suite.temporary).map_err(Failure::io(format!("cannot make {}", folder.display())))?;
     let before = Snapshot::take(workspace);
     let mut report = Report::default();
+    // After which step what was there: whoever left something is among those before it.
+    let mut history: Vec<(&str, Snapshot)> = Vec::new();
     for step in STEPS.iter().filter(|step| options.only.as_deref().is_none_or(|only| only == step.name)) {
         println!("\n=== {}: {}", step.name, step.what);
         let watch = Stopwatch::start();
@@ -121,6 +123,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Verdict {
             (step.run)(&suite).unwrap_or_else(|failure| Outcome::check(Some(failure.to_string())))
         };
         report.add(step.name, watch, outcome);
+        history.push((step.name, Snapshot::take(workspace)));
     }
     println!("\n=== left: nothing is left behind");
     let watch = Stopwatch::start();
@@ -133,7 +136,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Verdict {
             .map(|entry| format!("{} in the temporary folder", entry.path().display())),
     );
     for thing in &left {
-        println!("left behind: {thing}");
+        let first = history.iter().find(|(_, snapshot)| snapshot.has(thing));
+        println!("left behind: {thing}{}", first.map(|(step, _)| format!(" (by {step})")).unwrap_or_default());
     }
     if left.is_empty() {
         println!("no process, no socket, no cgroup, no mount, no file is left");
