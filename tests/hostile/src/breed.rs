@@ -142,7 +142,7 @@ pub(crate) fn pipe_holder(_: &[OsString]) -> Outcome {
 
 /// Forks and ends, for ever: whoever looks for its number finds the one before.
 fn hop(pause: Duration) -> ! {
-    let end = clock_gettime(ClockId::Monotonic).tv_sec + i64::from(crate::SAFETY);
+    let end = clock_gettime(ClockId::Monotonic).tv_sec + i64::from(crate::safety());
     deaf();
     while clock_gettime(ClockId::Monotonic).tv_sec < end {
         let _ = setsid();

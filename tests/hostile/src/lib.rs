@@ -1,13 +1,14 @@
 //! Small programs that behave badly on purpose: what a supervisor must be able to hold, to hear and to end.
 //!
 //! `hostile MODE ARGUMENTS…`; [`MODES`] lists them. Each says `ready …` on its standard output when it has become what it
-//! is to be, so that tests wait for a line instead of for a time. Two variables of the environment serve every mode:
+//! is to be, so that tests wait for a line instead of for a time. Three variables of the environment serve every mode:
 //!
 //! - `HOSTILE_LIFELINE`: a FIFO that is opened for writing and never closed, by whatever is forked either. Its reader gets
 //!   the end of the file when the last process of the whole family is gone, and not before: the kernel's own word,
 //!   which no scan of `/proc` can give for something that forks every half millisecond.
 //! - `HOSTILE_REGISTER`: a folder. The process appends a line to `starts` and takes an exclusive flock(2) on `alive`, which
 //!   its family holds too. Who finds it taken was started beside a living copy: it says so in `doubles`.
+//! - `HOSTILE_SAFETY`: other seconds than [`SAFETY`], for a test that takes minutes.
 //!
 //! Nothing of it outlives its test for long: every process, forked ones included, gets SIGALRM after [`SAFETY`] seconds,
 //! and no mode ignores that. (Only a stopped one keeps it pending until it is continued.)
@@ -28,8 +29,13 @@ mod register;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// After so many seconds each of these processes is ended by SIGALRM.
+/// After so many seconds each of these processes is ended by SIGALRM, unless `HOSTILE_SAFETY` says another number.
 pub const SAFETY: u32 = 120;
+
+/// How many seconds that are for this one.
+fn safety() -> u32 {
+    std::env::var("HOSTILE_SAFETY").ok().and_then(|text| text.parse().ok()).unwrap_or(SAFETY)
+}
 
 /// The status with which a mode ends that was called wrongly or could not do what it is for.
 pub const BROKEN: u8 = 99;
@@ -161,7 +167,7 @@ pub fn run(args: &[OsString]) -> ExitCode {
         }
         return ExitCode::from(BROKEN);
     };
-    raw::alarm(SAFETY);
+    raw::alarm(safety());
     match register::begin().and_then(|()| mode(&args[1..])) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -17,7 +17,7 @@ pub(crate) fn fork() -> io::Result<Side> {
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            alarm(crate::SAFETY);
+            alarm(crate::safety());
             Ok(Side::Child)
         }
         _ => Ok(Side::Parent),
@@ -30,7 +30,7 @@ pub(crate) fn fork_numbered() -> io::Result<Option<i32>> {
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            alarm(crate::SAFETY);
+            alarm(crate::safety());
             Ok(None)
         }
         child => Ok(Some(child)),

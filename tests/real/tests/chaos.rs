@@ -68,7 +68,7 @@ impl Load {
             let register = load.world.register(&format!("register-{name}"));
             text.push_str(&format!(
                 "[service.{name}]\ncommand = \"@hostile {mode}\"\n{keys}\nstop = [\"TERM 100ms\", \"KILL 5s\"]\n\
-                 log = {{ max_size = \"1MiB\", keep = 1000 }}\nenv = {{ HOSTILE_REGISTER = \"{}\" }}\n",
+                 log = {{ max_size = \"1MiB\", keep = 1000 }}\nenv = {{ HOSTILE_REGISTER = \"{}\", HOSTILE_SAFETY = \"1000\" }}\n",
                 register.display()
             ));
             load.registers.insert(name, register);
