@@ -14,15 +14,31 @@ fn any(address: impl Into<IpAddr>) -> SocketAddr {
     SocketAddr::new(address.into(), 0)
 }
 
+/// A port that nobody has at any address, neither for TCP nor for UDP, and that nobody is given by chance: when the kernel
+/// chooses one, it looks at the address and the protocol that were asked for alone, so others may have the rest of it.
+fn apart() -> Result<u16, Broken> {
+    const COUNT: u32 = 2_000;
+    let ports = (0..COUNT).map(|step| 18_000 + (std::process::id() + step) % COUNT);
+    for port in ports {
+        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, u16::try_from(port)?));
+        // Without SO_REUSEADDR, which would make light of what closed connections have left.
+        let tcp = stream(AddressFamily::INET).and_then(|fd| bound(fd, address));
+        if tcp.is_ok() && UdpSocket::bind(address).is_ok() {
+            return Ok(address.port());
+        }
+    }
+    Err("no port is free".into())
+}
+
 /// `hold WAY [PORT]`
 pub(crate) fn hold(args: &[OsString]) -> Outcome {
     let way: String = argument(args, 0)?;
     match way.as_str() {
-        "other-loopback" => keep(&TcpListener::bind(any([127, 0, 0, 2]))?),
+        "other-loopback" => keep(&TcpListener::bind(SocketAddr::from(([127, 0, 0, 2], apart()?)))?),
         "v6-only" => keep(&v6(true)?),
         "dual-stack" => keep(&v6(false)?),
         "udp" => {
-            let socket = UdpSocket::bind(any(Ipv4Addr::LOCALHOST))?;
+            let socket = UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, apart()?)))?;
             holding(socket.local_addr()?)?;
             raw::wait_for_ever()
         }
@@ -92,7 +108,9 @@ fn bound(fd: OwnedFd, address: SocketAddr) -> Result<OwnedFd, Broken> {
 fn v6(only: bool) -> Result<OwnedFd, Broken> {
     let fd = stream(AddressFamily::INET6)?;
     sockopt::set_ipv6_v6only(&fd, only)?;
-    let fd = bound(fd, any(Ipv6Addr::UNSPECIFIED))?;
+    // The kernel looks for no conflict with what it does not cover.
+    let port = if only { apart()? } else { 0 };
+    let fd = bound(fd, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
     listen(&fd, 8)?;
     Ok(fd)
 }

@@ -2,17 +2,11 @@
 //! die it goes on (R6.7).
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use vigie_real_tests::{Process, Running, World, alive, until};
-
-/// A port that nobody has, as far as can be told beforehand.
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
-}
+use vigie_real_tests::{Process, Running, World, alive, free_port, until};
 
 /// A service that waits, and a copy of it that was started by hand.
 fn with_copy(mode: &str, more: &str) -> (World, Running) {
@@ -153,7 +147,7 @@ fn its_end_is_noticed_and_followed_by_the_policy() {
 /// Probes look whose socket it is: the adopted one's is the run's own.
 #[test]
 fn its_probes_are_answered_by_itself() {
-    let port = port();
+    let port = free_port();
     let ready = format!("ports = [\"127.0.0.1:{port}\"]\nready = {{ http = \"http://127.0.0.1:{port}/\" }}");
     let (world, copy) = with_copy(&format!("listen {port} http"), &ready);
     world.vigie(&["adopt", &format!("port:{port}")]).run().code(0);
@@ -169,7 +163,7 @@ fn its_probes_are_answered_by_itself() {
 #[test]
 fn its_ports_are_shown() {
     for world in [World::new(), World::unprivileged()] {
-        let port = port();
+        let port = free_port();
         let command = format!("listen {port} http");
         world.manifest(&format!(
             "[service.a]\ncommand = \"@hostile {command}\"\n[service.b]\ncommand = \"@hostile wait\"\n"
@@ -190,7 +184,7 @@ fn its_ports_are_shown() {
 /// To be held is not its end: one that does not become ready goes on.
 #[test]
 fn what_does_not_become_ready_goes_on() {
-    let ready = format!("ready = {{ tcp = \"127.0.0.1:{}\", within = \"300ms\" }}", port());
+    let ready = format!("ready = {{ tcp = \"127.0.0.1:{}\", within = \"300ms\" }}", free_port());
     let (world, copy) = with_copy("wait", &ready);
     world.vigie(&["adopt", "a"]).run().code(1).says("not ready within 300ms");
     assert!(is_adopted(&world.service("a"), copy.pid()));
@@ -300,7 +294,7 @@ fn what_is_not_adopted() {
     world.vigie(&["adopt", "b"]).run().code(8).says("no copy of b");
     world.vigie(&["adopt", "nope"]).run().code(2);
     world.vigie(&["adopt", "pid:4000000"]).run().code(8);
-    world.vigie(&["adopt", &format!("port:{}", port())]).run().code(8);
+    world.vigie(&["adopt", &format!("port:{}", free_port())]).run().code(8);
     world
         .vigie(&["adopt", &format!("pid:{}", copy.pid()), &format!("pid:{}", second.pid()), "--as", "a"])
         .run()

@@ -1,14 +1,10 @@
 //! Three services on three ports, started from two terminals, and a stranger on one of the ports: from the first start of
 //! the day to the evening (R4.2, R4.4, R7.1, R7.3).
 
-use std::net::TcpListener;
+use vigie_real_tests::{World, alive, free_port};
 
-use vigie_real_tests::{World, alive};
-
-/// Ports that nobody has, as far as can be told beforehand.
 fn ports() -> [u16; 3] {
-    let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    held.map(|listener| listener.local_addr().expect("bound").port())
+    [(); 3].map(|()| free_port())
 }
 
 fn manifest([api, admin, web]: [u16; 3]) -> String {

@@ -1,14 +1,9 @@
 //! What is in the way of a start (R4.4): asked about at a terminal; elsewhere a flag decides, or it is refused by name.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 
 use rustix::process::Signal;
-use vigie_real_tests::{Running, World, alive};
-
-/// A port that nobody has, as far as can be told beforehand.
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
-}
+use vigie_real_tests::{Running, World, alive, free_port};
 
 /// A robot with two modes, and a copy of it that was started by hand.
 fn robot() -> (World, Running) {
@@ -107,7 +102,7 @@ fn without_a_terminal_a_flag_decides() {
 /// The holder of a claimed port is no copy: it is named, replaced when that is asked for, and its client goes on.
 #[test]
 fn a_stranger_on_the_port() {
-    let port = port();
+    let port = free_port();
     let world = World::new();
     world.manifest(&format!(
         "[service.web]\ncommand = \"@hostile listen {port} http\"\nports = [\"127.0.0.1:{port}\"]\n\
@@ -160,7 +155,7 @@ fn several_services_are_one_question() {
 /// Two projects claim one port: the other one's run is named, and ended only when that is said by itself.
 #[test]
 fn another_project_has_the_port() {
-    let port = port();
+    let port = free_port();
     let world = World::new();
     let web = format!(
         "[service.web]\ncommand = \"@hostile listen {port} http\"\nports = [{port}]\nready = {{ tcp = \"127.0.0.1:{port}\" }}\n"
@@ -248,7 +243,7 @@ fn an_ignored_copy() {
 /// What a keeper that was killed has left behind is no stranger: the next start ends it under the lock, and has its port.
 #[test]
 fn an_orphan_on_the_own_port() {
-    let text = port().to_string();
+    let text = free_port().to_string();
     let world = World::new();
     let run = ["run", "-n", "x", "--port", &text, "--", "@hostile", "listen", &text];
     let first = world.vigie(&run).start();
@@ -296,7 +291,7 @@ fn a_guard_and_a_copy() {
 /// R4.4: the port was free when it was looked at, and taken when the service came to bind it. Its end says by whom.
 #[test]
 fn a_crash_is_explained_by_who_has_the_port() {
-    let port = port();
+    let port = free_port();
     let world = World::new();
     let go = world.path("go");
     world.manifest(&format!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use vigie_real_tests::{Done, Running, World, is_root, skip, until};
+use vigie_real_tests::{Done, Running, World, free_port, is_root, skip, until};
 
 /// A stranger that holds a port in this way, and the port.
 fn hold(world: &World, args: &[&str]) -> (Running, String) {
@@ -40,8 +40,7 @@ fn can_be_bound(port: &str) {
 
 /// A port that nobody had a moment ago.
 fn unused() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port().to_string()
+    free_port().to_string()
 }
 
 fn json(done: &Done) -> Value {

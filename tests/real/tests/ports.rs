@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use serde_json::Value;
-use vigie_real_tests::{Running, World, is_root, skip, until};
+use vigie_real_tests::{Running, World, free_port, is_root, skip, until};
 
 /// A stranger that holds a port in this way, and the port.
 fn hold(world: &World, args: &[&str]) -> (Running, String) {
@@ -261,7 +261,7 @@ fn the_claims_of_a_project() {
     for world in worlds() {
         let stranger = world.stranger(&["listen", "0"]).start();
         let used = stranger.wait_out("listen ");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let free = free_port();
         world.manifest(&format!(
             "[service.api]\ncommand = \"@hostile wait\"\nports = [{used}]\n\
              [service.web]\ncommand = \"@hostile wait\"\nports = [\"127.0.0.1:{free}\"]\n"
