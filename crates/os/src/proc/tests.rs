@@ -204,13 +204,14 @@ fn a_real_process_with_a_hostile_name_and_a_mark() {
     let child = Guard(child);
     let proc = Proc::system().unwrap();
     let mut buf = Vec::new();
+    // Who spawns goes on before the exec is through; of what it changes, the environment comes last.
+    eventually("the kernel has put the environment of the new program in its place", || {
+        proc.variable(child.0.id(), "VIGIE_RUN", &mut buf).unwrap() == Some(b"cafe".as_slice())
+    });
     let stat = proc.stat(child.0.id(), &mut buf).unwrap().unwrap();
     assert_eq!(stat.comm, b") Z 1\n\xff(");
     assert!(!stat.is_zombie());
     assert_eq!(stat.ppid, std::process::id());
-    eventually("the kernel has put the environment of the new program in its place", || {
-        proc.variable(child.0.id(), "VIGIE_RUN", &mut buf).unwrap() == Some(b"cafe".as_slice())
-    });
     assert!(proc.descendants(std::process::id()).unwrap().iter().any(|member| member.pid == child.0.id()));
 }
 
