@@ -32,8 +32,8 @@ const GENERATIONS: usize = 256;
 /// How often a parent is looked for again whose child got another one meanwhile.
 const LOOKS: u32 = 4;
 
-/// How long all that may block is waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long all that may block is waited for; in tests, where nothing does, as long as a busy machine may take.
+const PATIENCE: Duration = if cfg!(test) { Duration::from_secs(60) } else { Duration::from_millis(500) };
 
 /// What is known of the process with this number, and of where it comes from. `None` when there is none.
 ///

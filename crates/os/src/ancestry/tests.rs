@@ -33,8 +33,10 @@ fn this_process_and_its_child() {
         .env("SSH_CONNECTION", "10.0.0.1 1 10.0.0.2 22")
         .env("SECRET", "x");
     let child = Guard(command.process_group(0).spawn().unwrap());
+    // The kernel shows the arguments of a new program an instant before its environment.
     eventually("it is what it is to be", || {
-        lineage(&proc, child.0.id()).unwrap().is_some_and(|(process, _)| process.command() == "sleep 600")
+        let story = story(&proc, child.0.id()).unwrap().unwrap();
+        story.process.command() == "sleep 600" && story.variable("SSH_CONNECTION").is_some()
     });
     let story = story(&proc, child.0.id()).unwrap().unwrap();
     assert_eq!(story.ancestors[0].pid(), std::process::id());
