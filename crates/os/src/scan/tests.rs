@@ -269,8 +269,11 @@ fn the_iterator_agrees_with_proc() {
         after.refresh().unwrap();
         let ready = before.process(dead.0.id()).is_some_and(|process| process.zombie)
             && before.process(user.0.id()).is_some_and(|process| process.uid == 65534 && process.name.0 == b"sleep")
+            && argv(&before, user.0.id()) == ["sleep", "600"]
             && before.process(many.0.id()).is_some_and(|process| process.argv.len() == ARGUMENTS)
-            && before.process(hostile.0.id()).is_some_and(|process| process.name.0 == b") Z 1\n\xff(");
+            && before.process(hostile.0.id()).is_some_and(|process| process.name.0 == b") Z 1\n\xff(")
+            // In an exec the name is there first, and the iterator is not sure until the arguments are.
+            && argv(&before, hostile.0.id()) == ["", "600", "0600"];
         if !ready {
             return false;
         }
