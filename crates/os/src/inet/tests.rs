@@ -14,10 +14,13 @@ fn v6_listener(v6_only: bool) -> (rustix::fd::OwnedFd, u16) {
     (fd, port)
 }
 
-fn one(port: u16, proto: Proto) -> Option<Socket> {
+/// The socket that has this address. Another process may have the same port at another one.
+fn one(address: &str, port: u16, proto: Proto) -> Option<Socket> {
     let found = sockets(&Proc::system().unwrap(), Some(port)).unwrap();
     assert!(found.iter().all(|socket| socket.port == port));
-    let mut same: Vec<_> = found.into_iter().filter(|socket| socket.proto == proto).collect();
+    let address: std::net::IpAddr = address.parse().unwrap();
+    let is_it = |socket: &Socket| socket.proto == proto && socket.address == address;
+    let mut same: Vec<_> = found.into_iter().filter(is_it).collect();
     assert!(same.len() <= 1, "{same:?}");
     same.pop()
 }
@@ -32,7 +35,7 @@ fn a_tcp_listener() {
     let port = listener.local_addr().unwrap().port();
     // A connection to it holds the port in no way that matters.
     let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let found = one(port, Proto::Tcp).unwrap();
+    let found = one("127.0.0.1", port, Proto::Tcp).unwrap();
     let wanted = Socket {
         address: "127.0.0.1".parse().unwrap(),
         port,
@@ -57,7 +60,7 @@ fn a_tcp_listener() {
 fn ipv6_tells_whether_it_leaves_ipv4_alone() {
     for v6_only in [true, false] {
         let (fd, port) = v6_listener(v6_only);
-        let found = one(port, Proto::Tcp).unwrap();
+        let found = one("::", port, Proto::Tcp).unwrap();
         assert_eq!((found.v6_only, found.inode), (v6_only, inode(&fd)));
         let claim = format!("127.0.0.1:{port}").parse::<vigie_core::claim::PortClaim>().unwrap();
         assert_eq!(claim.collides(&found.held()), !v6_only);
@@ -76,7 +79,7 @@ fn bound_without_listening() {
     let fd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&fd, &SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = SocketAddrV4::try_from(getsockname(&fd).unwrap()).unwrap().port();
-    let found = one(port, Proto::Tcp).unwrap();
+    let found = one("127.0.0.1", port, Proto::Tcp).unwrap();
     assert_eq!((found.state, found.inode), (State::Bound, inode(&fd)));
 }
 
@@ -84,10 +87,10 @@ fn bound_without_listening() {
 fn udp() {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = receiver.local_addr().unwrap().port();
-    let found = one(port, Proto::Udp).unwrap();
+    let found = one("127.0.0.1", port, Proto::Udp).unwrap();
     assert_eq!((found.state, found.inode), (State::Bound, inode(&receiver)));
     receiver.connect(("127.0.0.1", port)).unwrap();
-    assert_eq!(one(port, Proto::Udp).unwrap().state, State::Connected);
+    assert_eq!(one("127.0.0.1", port, Proto::Udp).unwrap().state, State::Connected);
 }
 
 #[test]
@@ -122,20 +125,22 @@ fn connections_on_request() {
     let ports = [open.local_addr().unwrap().port(), closed_at.port()];
     let asked = Query { ports: &ports, connections: true };
     let me = std::process::id();
+    // Other connections may have the same ports, to elsewhere.
+    let is = |socket: &Socket, port| socket.port == port && socket.peer == Some(address);
     crate::proc::tests::eventually("TIME_WAIT", || {
         let found = query(&proc, &asked).unwrap();
-        found.iter().any(|socket| socket.port == ports[1] && socket.ends_in.is_some())
+        found.iter().any(|socket| is(socket, ports[1]) && socket.ends_in.is_some())
     });
     for found in [query(&proc, &asked).unwrap(), query_beside(&proc, me, &asked).unwrap()] {
-        let of = |port| found.iter().find(|socket| socket.port == port).copied().unwrap();
+        let of = |port| found.iter().find(|socket| is(socket, port)).copied().unwrap();
         let (here, left) = (of(ports[0]), of(ports[1]));
         assert_eq!((here.state, here.peer, here.inode), (State::Connected, Some(address), inode(&open)));
         assert_eq!((left.state, left.peer, left.inode), (State::Left, Some(address), 0));
         let ends_in = left.ends_in.unwrap().as_secs();
         assert!((1..=120).contains(&ends_in), "{ends_in}");
     }
-    let holding = Query { connections: false, ..asked };
-    assert_eq!(query(&proc, &holding).unwrap(), []);
+    let holding = query(&proc, &Query { connections: false, ..asked }).unwrap();
+    assert!(holding.iter().all(|socket| socket.peer.is_none() && socket.state != State::Left), "{holding:?}");
     drop(open_there);
 }
 
@@ -143,13 +148,16 @@ fn connections_on_request() {
 #[test]
 fn without_sock_diag() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = [listener.local_addr().unwrap().port()];
+    let address = listener.local_addr().unwrap();
+    let port = [address.port()];
     let (proc, asked) = (Proc::system().unwrap(), Query { ports: &port, connections: false });
     let seen = |diag| -> Vec<_> {
         let found = query_by(diag, &proc, &asked).unwrap();
-        found.iter().map(|socket| (socket.address, socket.port, socket.state, socket.inode)).collect()
+        // Others may have the same port at another address, or of another protocol.
+        let same = found.iter().filter(|socket| socket.proto == Proto::Tcp && socket.address == address.ip());
+        same.map(|socket| (socket.address, socket.port, socket.state, socket.inode)).collect()
     };
-    let wanted = vec![("127.0.0.1".parse().unwrap(), port[0], State::Listening, inode(&listener))];
+    let wanted = vec![(address.ip(), port[0], State::Listening, inode(&listener))];
     assert_eq!(seen(None), wanted);
     assert_eq!(seen(SockDiag::open().ok()), wanted);
 }
@@ -175,7 +183,7 @@ fn without_sock_diag_of_a_root_made_by_hand() {
 fn a_socket_knows_the_cgroup_in_which_it_was_made() {
     use std::os::unix::fs::MetadataExt as _;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let found = one(listener.local_addr().unwrap().port(), Proto::Tcp).unwrap();
+    let found = one("127.0.0.1", listener.local_addr().unwrap().port(), Proto::Tcp).unwrap();
     let own = crate::cgroup::own(std::path::Path::new("/proc")).v2.and_then(|folder| std::fs::metadata(folder).ok());
     match (found.cgroup, own) {
         (Some(cgroup), Some(own)) => assert_eq!(cgroup, own.ino()),

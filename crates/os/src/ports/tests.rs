@@ -45,7 +45,8 @@ fn a_server_and_its_client() {
     let own = client.local_addr().unwrap();
     let (judgement, table) = verdict(own, own.port());
     assert_eq!(judgement.verdict, Verdict::Ephemeral);
-    assert_eq!(table.entries[judgement.by[0]].socket.peer, Some(address));
+    // One to elsewhere may have the same port by chance.
+    assert!(judgement.by.iter().any(|&place| table.entries[place].socket.peer == Some(address)), "{table:?}");
     assert_eq!(verdict(format!("127.0.0.2:{}", own.port()), own.port()).0.verdict, Verdict::Free);
     drop(listener);
 }
@@ -58,7 +59,11 @@ fn twins_of_two_processes_are_told_from_those_of_one() {
     assert_eq!(verdict(&address, port).0.verdict, Verdict::Used, "one process has both");
     let child = Guard(Command::new("sleep").arg("600").stdin(Stdio::from(second)).spawn().unwrap());
     // What other tests start has all descriptors of this process between fork and exec.
-    eventually("two servers", || verdict(&address, port).0.verdict == Verdict::Shared);
+    eventually("two servers", || {
+        let (judgement, table) = verdict(&address, port);
+        let alone = judgement.by.iter().all(|&place| table.entries[place].holders.len() == 1);
+        judgement.verdict == Verdict::Shared && alone
+    });
     let (judgement, table) = verdict(&address, port);
     assert_eq!(judgement.by.len(), 2);
     let mut pids: Vec<u32> = judgement.by.iter().map(|&place| table.entries[place].holders[0].pid).collect();
