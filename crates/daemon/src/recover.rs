@@ -287,6 +287,7 @@ fn perform(remains: &Remains<'_>, main: Option<&Target>, deed: Deed) -> Result<(
 mod tests {
     use super::*;
 
+    use std::io::Read as _;
     use std::process::{Command, Stdio};
 
     use vigie_core::ladder::Rung;
@@ -296,7 +297,7 @@ mod tests {
     fn a_tree_without_a_keeper_is_ended() {
         let proc = Proc::system().expect("/proc");
         for (number, script) in
-            ["exec sleep 600", "sleep 600 & wait", "trap '' TERM; env -u VIGIE_RUN sleep 600 & echo; wait"]
+            ["echo; exec sleep 600", "sleep 600 & echo; wait", "trap '' TERM; env -u VIGIE_RUN sleep 600 & echo; wait"]
                 .iter()
                 .enumerate()
         {
@@ -304,12 +305,14 @@ mod tests {
             let mut child = Command::new("sh")
                 .args(["-c", script])
                 .env("VIGIE_RUN", run.to_string())
-                .stdout(Stdio::null())
+                .stdout(Stdio::piped())
                 .spawn()
                 .expect("sh");
+            // A shell that is ended in the middle of its start leaves a child that nobody can tell to be of the run.
+            child.stdout.take().expect("piped").read_exact(&mut [0]).expect("all of it is there");
             let key = proc.key(child.id()).expect("readable").expect("alive");
             let main = Target::open(&proc, &key).expect("opened").expect("alive");
-            let rungs: Vec<Rung> = ["TERM 200ms", "KILL 10s"].map(|rung| rung.parse().expect("rung")).to_vec();
+            let rungs: Vec<Rung> = ["TERM 200ms", "KILL 60s"].map(|rung| rung.parse().expect("rung")).to_vec();
             let remains = Remains::new(&proc, run, None);
             let left = climb(&remains, Some(&main), Ladder::new(rungs).expect("ladder")).expect("climbed");
             assert_eq!(left, []);
