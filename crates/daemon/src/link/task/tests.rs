@@ -202,15 +202,18 @@ fn a_crash_is_explained() {
         let mut stage = Stage::new(launch(1));
         stage.happens(RunId(1), 1, What::Empty).await;
         assert!(matches!(stage.told().await, Event::Keeper { .. }));
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        // A loopback address of its own: whatever else runs on this machine is given no port of that one meanwhile.
+        let [_, a, b, c] = std::process::id().to_be_bytes();
+        let address = std::net::Ipv4Addr::new(127, a | 0x80, b, c);
+        let taken = std::net::TcpListener::bind((address, 0)).expect("a port");
         let port = taken.local_addr().expect("bound").port();
-        let claim: vigie_core::claim::PortClaim = format!("127.0.0.1:{port}").parse().expect("a claim");
+        let claim: vigie_core::claim::PortClaim = format!("{address}:{port}").parse().expect("a claim");
         drop(taken);
         let claims = Claims { ports: vec![claim], legacy_pidfile: None };
         for (number, code, explained) in [(2, 1, true), (3, 0, false)] {
             stage.command(Command::Launch(Box::new(launch(number)), claims.clone())).await;
             assert!(matches!(stage.hears().await, Request::Again(_)));
-            let taken = std::net::TcpListener::bind(("127.0.0.1", port)).expect("it is free");
+            let taken = std::net::TcpListener::bind((address, port)).expect("it is free");
             stage.happens(RunId(number), 1, What::Exited { exit: vigie_core::exit::Exit::Code(code) }).await;
             stage.happens(RunId(number), 2, What::Empty).await;
             assert!(matches!(stage.told().await, Event::Keeper { .. }));
