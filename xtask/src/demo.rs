@@ -40,7 +40,7 @@ pub(crate) fn run(workspace: &Workspace) -> Verdict {
     let status = scene.play()?;
     scene.end_daemon();
     let marks = scene.marks();
-    let left = before.since(workspace, |thing| marks.iter().any(|mark| thing.contains(mark)));
+    let left = before.since(workspace, None, |thing| marks.iter().any(|mark| thing.contains(mark)));
     for thing in &left {
         println!("left behind: {thing}");
     }

@@ -16,6 +16,9 @@ use crate::workspace::Workspace;
 /// Variables that tell whose a process is: that of a run, and the home that it was started in.
 const MARKS: [&str; 2] = ["VIGIE_RUN=", "VIGIE_HOME="];
 
+/// How long something that is about to go may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The machine at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Snapshot {
@@ -39,20 +42,31 @@ impl Snapshot {
         self.things.values().any(|thing| thing == text)
     }
 
-    /// What is there now, was not at the time of this snapshot, and is meant: by what is printed of it. What is about
-    /// to end gets five seconds.
-    pub(crate) fn since(&self, workspace: &Workspace, meant: impl Fn(&str) -> bool) -> Vec<String> {
+    /// What is there now, was not at the time of this snapshot, and is meant, by what is printed of it; and what lies in
+    /// the folder `temporary`. What is about to go gets some time for that: on a busy machine the last step is late.
+    pub(crate) fn since(
+        &self,
+        workspace: &Workspace,
+        temporary: Option<&Path>,
+        meant: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
         let watch = Stopwatch::start();
         loop {
             let now = Self::take(workspace);
             let new = now.things.into_iter().filter(|(key, text)| !self.things.contains_key(key) && meant(text));
-            let new: Vec<String> = new.map(|(_, text)| text).collect();
-            if new.is_empty() || watch.elapsed() > Duration::from_secs(5) {
+            let mut new: Vec<String> = new.map(|(_, text)| text).collect();
+            new.extend(temporary.into_iter().flat_map(files));
+            if new.is_empty() || watch.elapsed() > PATIENCE {
                 return new;
             }
             std::thread::park_timeout(Duration::from_millis(100));
         }
     }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| format!("{} in the temporary folder", entry.path().display())).collect()
 }
 
 fn processes(target: &Path) -> Vec<(String, String)> {

@@ -127,14 +127,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Verdict {
     }
     println!("\n=== left: nothing is left behind");
     let watch = Stopwatch::start();
-    let mut left = before.since(workspace, |thing| !suite.is_foreign(thing));
-    left.extend(
-        fs::read_dir(&suite.temporary)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| format!("{} in the temporary folder", entry.path().display())),
-    );
+    let left = before.since(workspace, Some(&suite.temporary), |thing| !suite.is_foreign(thing));
     for thing in &left {
         let first = history.iter().find(|(_, snapshot)| snapshot.has(thing));
         println!("left behind: {thing}{}", first.map(|(step, _)| format!(" (by {step})")).unwrap_or_default());
