@@ -20,6 +20,8 @@ pub mod keeper;
 pub mod scenario;
 pub mod world;
 
+use std::panic::resume_unwind;
+
 use world::World;
 
 /// A schedule that broke an invariant.
@@ -74,7 +76,8 @@ pub fn many(from: u64, count: u64) -> Result<(u64, Summary), Box<Failure>> {
         let worker = |seeds: &'static [u64]| scope.spawn(move || one_after_another(seeds));
         let seeds: &'static [u64] = Vec::leak(seeds.clone());
         let handles: Vec<_> = seeds.chunks(share).map(worker).collect();
-        handles.into_iter().filter_map(|handle| handle.join().ok()).collect()
+        // A panic is a failure, too: it must not be lost with its thread.
+        handles.into_iter().map(|handle| handle.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
     let mut total = Summary::default();
     let mut first: Option<Box<Failure>> = None;
