@@ -37,9 +37,13 @@ impl ByHand {
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
         let child = Self(command.spawn().expect("python3"));
-        // Until its exec it is a copy of this test.
-        let exe = format!("/proc/{}/exe", child.0.id());
-        until("python runs", || std::fs::read_link(&exe).ok()?.to_string_lossy().contains("python").then_some(()));
+        // Until its exec it is a copy of this test, and for an instant after it a program without arguments.
+        let dir = Path::new("/proc").join(child.0.id().to_string());
+        until("python runs", || {
+            let is_python = std::fs::read_link(dir.join("exe")).ok()?.to_string_lossy().contains("python");
+            let words = std::fs::read_to_string(dir.join("cmdline")).ok()?;
+            (is_python && words.contains(arguments[0])).then_some(())
+        });
         child
     }
 
