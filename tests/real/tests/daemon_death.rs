@@ -116,7 +116,7 @@ fn a_stop_goes_on_without_the_daemon() {
     let lifeline = world.lifeline();
     world.manifest(&format!(
         "[service.a]\ncommand = \"@hostile ignore-term\"\nready = {{ log = \"^ready\" }}\nrestart = \"always\"\n\
-         stop = [\"TERM 1s\", \"KILL 5s\"]\nenv = {{ HOSTILE_LIFELINE = \"{}\" }}\n",
+         stop = [\"TERM 5s\", \"KILL 5s\"]\nenv = {{ HOSTILE_LIFELINE = \"{}\" }}\n",
         lifeline.path().display()
     ));
     world.vigie(&["up", "-d"]).run().code(0);

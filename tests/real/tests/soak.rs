@@ -237,11 +237,11 @@ fn a_stranger_on_its_port_is_told_before_the_first_cycle() {
 fn one_that_ends_by_itself_or_does_not_get_ready_ends_the_soak() {
     let world = World::new();
     world.manifest(
-        "[service.short]\ncommand = \"@hostile life 1 200 7\"\nrestart = { when = \"never\" }\n\
+        "[service.short]\ncommand = \"@hostile life 1 2000 7\"\nrestart = { when = \"never\" }\n\
          [service.never]\ncommand = \"@hostile wait\"\nready = { log = \"no such line\", within = \"200ms\" }\n\
          restart = { when = \"never\" }\n[service.task]\ncommand = \"@hostile exit 0\"\nkind = \"task\"\n",
     );
-    let done = world.vigie(&["soak", "short", "-n", "3", "--run", "2s", "--json"]).run().code(1);
+    let done = world.vigie(&["soak", "short", "-n", "3", "--run", "4s", "--json"]).run().code(1);
     let short = report(&done);
     assert_eq!((&short["ended"], &short["done"]), (&"failed".into(), &0.into()), "{done}");
     assert!(short["why"].as_str().is_some_and(|why| why.contains("ended by itself: exited with code 7")), "{done}");

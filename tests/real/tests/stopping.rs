@@ -65,14 +65,14 @@ rows! {
 fn term_is_ignored_under_the_default_ladder() {
     let done = gone(&World::new(), "ignore-term", "");
     assert!(done.took > Duration::from_secs(9), "{done}");
-    assert!(done.took < Duration::from_secs(16), "{done}");
+    assert!(done.took < Duration::from_secs(30), "{done}");
 }
 
 /// A process that stops in time is not waited for any longer.
 #[test]
 fn obedience_is_not_kept_waiting() {
     let done = gone(&World::new(), "slow-stop 100", "");
-    assert!(done.took < Duration::from_secs(5), "{done}");
+    assert!(done.took < Duration::from_secs(9), "it was waited for: {done}");
 }
 
 /// A service whose main process ends and leaves somebody behind: orphans are ended by the ladder, without being asked.
@@ -125,7 +125,8 @@ fn an_end_of_input_is_a_rung() {
 fn a_rung_is_heard_by_those_whom_it_addresses() {
     for world in [World::new(), World::unprivileged()] {
         let heard = world.register("heard").join("signals");
-        let ladder = "stop = [\"INT 200ms\", \"HUP group 200ms\", \"USR1 tree 200ms\", \"KILL 5s\"]";
+        // What was sent before the KILL and not yet taken is lost with it: the last of them gets more time.
+        let ladder = "stop = [\"INT 200ms\", \"HUP group 200ms\", \"USR1 tree 3s\", \"KILL 5s\"]";
         gone(&world, &format!("family {}", heard.display()), ladder);
         let mut lines: Vec<String> =
             std::fs::read_to_string(&heard).expect("somebody heard").lines().map(str::to_owned).collect();
@@ -139,9 +140,11 @@ fn a_rung_is_heard_by_those_whom_it_addresses() {
 fn dependents_stop_first_and_branches_in_parallel() {
     let world = World::new();
     let file = world.register("order").join("lines");
+    // Both branches take long: as long as one takes, the other one has time to begin.
     let service = |name: &str, after: &str| {
+        let millis = if ["left", "right"].contains(&name) { 3000 } else { 50 };
         format!(
-            "[service.{name}]\ncommand = \"@hostile tell-stop {} {name} 300\"\nready = {{ log = \"^ready\" }}\n\
+            "[service.{name}]\ncommand = \"@hostile tell-stop {} {name} {millis}\"\nready = {{ log = \"^ready\" }}\n\
              after = {{ {after} }}\n",
             file.display()
         )
@@ -201,12 +204,12 @@ fn a_deadline_that_passes_is_exit_5() {
     let lifeline = world.lifeline();
     world.manifest(&format!(
         "[service.a]\ncommand = \"@hostile ignore-term\"\nready = {{ log = \"^ready\" }}\n\
-         stop = [\"TERM 3s\", \"KILL 5s\"]\nenv = {{ HOSTILE_LIFELINE = \"{}\" }}\n",
+         stop = [\"TERM 9s\", \"KILL 5s\"]\nenv = {{ HOSTILE_LIFELINE = \"{}\" }}\n",
         lifeline.path().display()
     ));
     world.vigie(&["up", "-d"]).run().code(0);
     let done = world.vigie(&["stop", "a", "--yes", "--timeout", "200ms"]).run().code(5);
-    assert!(done.took < Duration::from_secs(3), "{done}");
+    assert!(done.took < Duration::from_secs(9), "{done}");
     assert!(done.errors().contains("(hostile) ignores TERM; 'vigie why pid:"), "{done}");
     assert!(!lifeline.is_cut(), "it is said to be alive, and is");
     assert_eq!(world.service("a")["state"], "stopping");
@@ -229,7 +232,7 @@ fn a_signal_that_is_swallowed() {
         serde_json::from_slice::<serde_json::Value>(&told.out).expect("JSON")["verdict"].clone()
     };
     assert_ne!(verdict(), "signal-swallowed", "nobody asked it to end");
-    let done = world.vigie(&["stop", "a", "--yes", "--timeout", "300ms"]).run().code(5);
+    let done = world.vigie(&["stop", "a", "--yes", "--timeout", "2s"]).run().code(5);
     assert!(done.errors().contains(&format!("PID {pid} (sh) was sent TERM and goes on")), "{done}");
     assert_eq!(verdict(), "signal-swallowed");
 }

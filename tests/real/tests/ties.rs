@@ -8,7 +8,7 @@ fn service(world: &World, more: &str) -> (Lifeline, std::path::PathBuf) {
     let (lifeline, heard) = (world.lifeline(), world.register("heard").join("signals"));
     world.manifest(&format!(
         "[service.a]\ncommand = \"@hostile family {}\"\nready = {{ log = \"^ready\" }}\n{more}\n\
-         stop = [\"INT 200ms\", \"KILL 5s\"]\nenv = {{ HOSTILE_LIFELINE = \"{}\" }}\n",
+         stop = [\"INT 2s\", \"KILL 5s\"]\nenv = {{ HOSTILE_LIFELINE = \"{}\" }}\n",
         heard.display(),
         lifeline.path().display()
     ));
@@ -187,7 +187,7 @@ mod run {
     use super::*;
 
     fn ladder(world: &World) -> [String; 2] {
-        [world.register("heard").join("signals").to_string_lossy().into_owned(), "INT 200ms,KILL 5s".to_owned()]
+        [world.register("heard").join("signals").to_string_lossy().into_owned(), "INT 2s,KILL 5s".to_owned()]
     }
 
     #[track_caller]
