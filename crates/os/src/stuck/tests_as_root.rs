@@ -91,8 +91,12 @@ fn a_file_system_that_is_frozen() {
         return;
     };
     let proc = Proc::system().unwrap();
-    eventually("it waits", || main_task(&facts(&proc, pid)).state == 'D' && mount(&facts(&proc, pid)).is_some());
-    let seen = facts(&proc, pid);
+    // All of it at one look: on its way there it waits for the disk, and goes on.
+    let mut seen = facts(&proc, pid);
+    eventually("it waits", || {
+        seen = facts(&proc, pid);
+        main_task(&seen).state == 'D' && mount(&seen).is_some()
+    });
     let mount = mount(&seen).unwrap();
     assert_eq!((mount.device.0, mount.kind.to_string().as_str()), (7, "ext4"));
     let backing = mount.backing.as_ref().unwrap();
