@@ -24,6 +24,10 @@ impl Clocks {
         let mut buffer = Vec::new();
         let cpu = processor(proc.read(pid, &format!("task/{tid}/stat"), &mut buffer).ok()??)?;
         let last = started(proc.read(pid, &format!("task/{tid}/sched"), &mut buffer).ok()??)?;
+        // The two clocks have nothing to do with each other when it was moved between the two reads.
+        if processor(proc.read(pid, &format!("task/{tid}/stat"), &mut buffer).ok()??)? != cpu {
+            return None;
+        }
         let now = (*self.0.entry(cpu).or_insert_with(|| clock(proc, cpu)))?;
         Duration::try_from_secs_f64((now - last).max(0.0) / 1000.0).ok()
     }
