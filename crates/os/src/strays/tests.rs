@@ -37,6 +37,8 @@ fn a_stray_is_found_with_its_tree_and_a_run_is_not() {
     );
     let other = start("sleep", &["613"]);
     let find = || find(&proc, &expected, &none).unwrap();
+    // The kernel shows the arguments of a new program an instant before its environment.
+    eventually("the run bears its mark", || proc.variable(run.0.id(), MARK, &mut Vec::new()).unwrap().is_some());
     eventually("the stray has its tree", || find().first().is_some_and(|stray| stray.tree.len() == 1));
     let found = find();
     assert_eq!(found.len(), 1, "{found:?}");
@@ -60,12 +62,13 @@ fn a_tree_is_ended_to_the_last() {
     let script = "trap '' TERM; sleep 611 & (trap - TERM; setsid sleep 611) & trap - TERM; wait";
     let mut top = sh(script, folder.path());
     let key = proc.key(top.0.id()).unwrap().unwrap();
-    eventually("all are there", || {
-        Family::open(&proc, &key).unwrap().is_some_and(|family| family.members().count() >= 3)
+    let sleeps = |key: &&ProcKey| proc.cmdline(key.pid, &mut Vec::new()).unwrap() == Some(b"sleep\x00611\0".as_slice());
+    eventually("all are there, and are what they are to be", || {
+        Family::open(&proc, &key).unwrap().is_some_and(|family| family.members().filter(sleeps).count() == 2)
     });
     let family = Family::open(&proc, &key).unwrap().unwrap();
     let members: Vec<ProcKey> = family.members().cloned().collect();
-    let ladder = Ladder::new(vec!["TERM 200ms".parse().unwrap(), "KILL 5s".parse().unwrap()]).unwrap();
+    let ladder = Ladder::new(vec!["TERM 200ms".parse().unwrap(), "KILL 60s".parse().unwrap()]).unwrap();
     let ended = end_all(&proc, vec![(family, ladder)]);
     assert!(matches!(ended[..], [Ended::Gone(3..)]), "{ended:?}");
     top.0.wait().unwrap();
@@ -93,7 +96,7 @@ fn who_shares_its_group_is_spared() {
     let later = crate::clock::mono() + std::time::Duration::from_millis(30);
     eventually("a clock tick has passed", || crate::clock::mono() > later);
     let family = Family::open(&proc, &key).unwrap().unwrap();
-    let ladder = Ladder::new(vec!["TERM 5s".parse().unwrap(), "KILL 5s".parse().unwrap()]).unwrap();
+    let ladder = Ladder::new(vec!["TERM 60s".parse().unwrap(), "KILL 60s".parse().unwrap()]).unwrap();
     assert_eq!(end_all(&proc, vec![(family, ladder)]), [Ended::Gone(1)]);
     top.0.wait().unwrap();
     let beside = proc.key(beside.0.id()).unwrap().unwrap();
