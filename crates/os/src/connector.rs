@@ -192,6 +192,8 @@ mod tests {
             println!("skipped: this kernel tells everything");
             return;
         }
+        // What happened before the kernel had the wish is here already, however long that took.
+        connector.messages(|_| ()).unwrap();
         let child = Command::new("true").spawn().unwrap().wait_with_output().unwrap();
         assert!(child.status.success());
         let mut kinds = Vec::new();
@@ -199,7 +201,7 @@ mod tests {
             connector.messages(|event| kinds.extend(u32_at(event, 0))).unwrap();
             !kinds.is_empty()
         });
-        // Those before the wish may have come too; that was an instant.
+        // What was on its way through another processor at that moment may have come too.
         assert!(kinds.iter().filter(|&&kind| kind & WANTED == 0).count() <= kinds.len() / 2, "{kinds:?}");
     }
 
