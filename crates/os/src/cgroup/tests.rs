@@ -60,7 +60,9 @@ fn a_real_tree_is_killed_and_removed() {
         });
         let mut processes = cgroup.processes();
         processes.sort_unstable();
-        assert_eq!(processes, sleepers.each_ref().map(std::process::Child::id));
+        let mut wanted = sleepers.each_ref().map(std::process::Child::id);
+        wanted.sort_unstable();
+        assert_eq!(processes, wanted);
         assert!(cgroup.contains(processes[0]) && cgroup.contains(processes[1]) && cgroup.populated());
         assert!(!cgroup.contains(std::process::id()));
         assert!(cgroup.remove(crate::clock::mono()).is_err(), "it is populated");
