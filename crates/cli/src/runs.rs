@@ -127,7 +127,7 @@ mod tests {
         let mut marked = Command::new("cat");
         let mut child = marked.env(MARK, RunId(1).to_string()).stdin(Stdio::piped()).spawn().expect("cat");
         // For an instant after an exec the kernel shows no environment yet.
-        let deadline = vigie_os::clock::mono() + std::time::Duration::from_secs(10);
+        let deadline = vigie_os::clock::mono() + std::time::Duration::from_secs(60);
         while label(Some(child.id()), None) != Some("demo/a") {
             assert!(vigie_os::clock::mono() < deadline, "the mark goes before the descent");
             std::thread::yield_now();

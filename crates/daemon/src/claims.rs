@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    /// `sleep 60` in `/`
+    /// `sleep 600` in `/`
     fn launch() -> Launch {
         use vigie_core::launch::{Group, Input, Limits, Origin, Orphans, Output, Scope, ServiceKey};
         use vigie_core::name::Name;
@@ -80,7 +80,7 @@ mod tests {
             run: vigie_core::identity::RunId(1),
             lock: OsText::default(),
             folder: OsText::default(),
-            argv: vec!["sleep".into(), "60".into()],
+            argv: vec!["sleep".into(), "600".into()],
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             cwd: "/".into(),
             input: Input::Null,
@@ -106,7 +106,7 @@ mod tests {
         assert!(found.pid.is_some(), "{found:?}");
         assert!(found.what.starts_with(&format!("port {claim}/tcp is held by PID ")), "{}", found.what);
         drop(listener);
-        let deadline = vigie_os::clock::mono() + std::time::Duration::from_secs(10);
+        let deadline = vigie_os::clock::mono() + std::time::Duration::from_secs(60);
         while let Some(found) = occupied(&claims, &launch()).expect("the kernel answers") {
             assert!(vigie_os::clock::mono() < deadline, "{found:?}");
             std::thread::yield_now();
@@ -118,11 +118,11 @@ mod tests {
     fn a_copy_in_a_pid_file_is_recognised() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("old.pid");
-        let mut copy = std::process::Command::new("sleep").arg("60").current_dir("/").spawn().expect("sleep");
+        let mut copy = std::process::Command::new("sleep").arg("600").current_dir("/").spawn().expect("sleep");
         std::fs::write(&file, format!("{}\n1700000000\n", copy.id())).expect("written");
         let claims = Claims { ports: Vec::new(), legacy_pidfile: Some(file.into()) };
         // For an instant after an exec the kernel shows no arguments yet.
-        let deadline = vigie_os::clock::mono() + std::time::Duration::from_secs(10);
+        let deadline = vigie_os::clock::mono() + std::time::Duration::from_secs(60);
         let found = loop {
             let found = occupied(&claims, &launch()).expect("the kernel answers");
             if found.is_some() || vigie_os::clock::mono() > deadline {

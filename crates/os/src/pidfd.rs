@@ -125,7 +125,7 @@ mod tests {
     use crate::proc::tests::Guard;
 
     fn soon() -> Mono {
-        clock::mono() + Duration::from_secs(10)
+        clock::mono() + Duration::from_secs(60)
     }
 
     #[test]

@@ -223,7 +223,7 @@ mod tests {
         let found = remains.signal(Signal::Kill).unwrap();
         assert!(found.iter().any(|target| target.key().pid == marked.0.id()));
         for target in &found {
-            assert!(target.wait(clock::mono() + Duration::from_secs(10)).unwrap());
+            assert!(target.wait(clock::mono() + Duration::from_secs(60)).unwrap());
         }
         eventually("nobody is left", || remains.none_left().unwrap());
         assert!(remains.describe(&found).is_empty());

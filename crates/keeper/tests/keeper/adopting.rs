@@ -39,7 +39,7 @@ impl Drop for Stray {
 }
 
 fn launch(service: &Service, process: &ProcKey) -> Launch {
-    Launch { adopt: Some(process.clone()), ladder: ladder(&["TERM 300ms", "KILL 10s"]), ..service.launch("exit 99") }
+    Launch { adopt: Some(process.clone()), ladder: ladder(&["TERM 300ms", "KILL 30s"]), ..service.launch("exit 99") }
 }
 
 /// A keeper that has adopted the process, and how it holds it.
