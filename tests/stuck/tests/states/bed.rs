@@ -204,6 +204,8 @@ impl Drop for Stuck {
         if over && let Some(mut stderr) = child.stderr.take() {
             let _ = stderr.read_to_string(&mut errors);
         }
+        // What the kernel gives back by itself, a loop device for one, it may give back a moment later.
+        let _ = wait::within(LONG, || self.left(maker).is_empty());
         let left = self.left(maker);
         if !std::thread::panicking() {
             assert!(over && status.success(), "{} was not freed: {status}\n{errors}", self.name);
