@@ -53,9 +53,11 @@ fn a_daemonised_child_that_ignores_term_is_gone_after_a_stop() {
 #[test]
 fn who_outlives_the_main_process_is_ended() {
     each(|service, start| {
-        let script = format!("{DAEMON} while ! [ -s $DIR/daemon ]; do sleep 0.01; done; exit 4");
+        let script = format!("{DAEMON} while ! [ -e $DIR/go ]; do sleep 0.01; done; exit 4");
         let mut keeper = start(Launch { ladder: ladder(&["TERM 100ms", "KILL 30s"]), ..service.launch(&script) });
+        // It must be held before the main process may end: it is ended soon after that.
         let daemon = service.process_in("daemon");
+        std::fs::write(service.dir().join("go"), "").expect("writes");
         keeper.until_empty();
         assert!(daemon.is_gone());
         assert_eq!(keeper.story(), "locked started exited orphans stopping rung rung empty");
