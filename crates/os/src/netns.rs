@@ -62,7 +62,9 @@ pub fn of(proc: &Proc, pids: &[u32]) -> Result<Namespaces, OsError> {
             Ok(Some(inode)) if Some(inode) != own && part.others.iter().all(|known| known.inode != inode) => {
                 part.others.push(Namespace { inode, pid });
             }
-            Err(Errno::ACCESS | Errno::PERM) => part.hidden = true,
+            // That is also what the kernel says of a process that ends between the search for its folder and the look
+            // at it (proc_ns_readlink in fs/proc/namespaces.c). One that is gone hides nothing.
+            Err(Errno::ACCESS | Errno::PERM) => part.hidden |= is_there(proc, pid),
             // What cannot be read for another reason tells nothing either.
             Ok(_) | Err(_) => {}
         }
@@ -76,6 +78,10 @@ pub fn of(proc: &Proc, pids: &[u32]) -> Result<Namespaces, OsError> {
     all.others.sort_unstable();
     all.others.dedup_by_key(|other| other.inode);
     Ok(all)
+}
+
+fn is_there(proc: &Proc, pid: u32) -> bool {
+    proc.stat(pid, &mut Vec::new()).is_ok_and(|stat| stat.is_some())
 }
 
 /// Runs `look` in another namespace: in a thread of its own, which ends afterwards, so that nothing of this process stays
@@ -122,6 +128,25 @@ mod tests {
         let found = visible(&Proc::system().unwrap()).unwrap();
         assert!(found.own.is_some());
         assert!(found.others.iter().all(|other| Some(other.inode) != found.own));
+    }
+
+    /// The last look at each of these may find it at any moment of its end.
+    #[test]
+    fn who_ends_is_not_hidden() {
+        let proc = Proc::system().unwrap();
+        if of(&proc, &[std::process::id()]).unwrap().hidden {
+            println!("skipped: this process may not look at itself");
+            return;
+        }
+        for _ in 0..200 {
+            let mut child = Command::new("true").spawn().unwrap();
+            let pid = child.id();
+            let waits = std::thread::spawn(move || child.wait());
+            while !waits.is_finished() {
+                assert!(!of(&proc, &[pid]).unwrap().hidden, "our own child");
+            }
+            waits.join().unwrap().unwrap();
+        }
     }
 
     #[test]
