@@ -130,25 +130,6 @@ mod tests {
         assert!(found.others.iter().all(|other| Some(other.inode) != found.own));
     }
 
-    /// The last look at each of these may find it at any moment of its end.
-    #[test]
-    fn who_ends_is_not_hidden() {
-        let proc = Proc::system().unwrap();
-        if of(&proc, &[std::process::id()]).unwrap().hidden {
-            println!("skipped: this process may not look at itself");
-            return;
-        }
-        for _ in 0..200 {
-            let mut child = Command::new("true").spawn().unwrap();
-            let pid = child.id();
-            let waits = std::thread::spawn(move || child.wait());
-            while !waits.is_finished() {
-                assert!(!of(&proc, &[pid]).unwrap().hidden, "our own child");
-            }
-            waits.join().unwrap().unwrap();
-        }
-    }
-
     #[test]
     fn going_there_leaves_nothing_behind() {
         let mut command = Command::new("unshare");
