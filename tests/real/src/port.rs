@@ -22,7 +22,7 @@ pub fn free_port() -> u16 {
     static START: OnceLock<u32> = OnceLock::new();
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     // Tests that run at the same time are not to try the same ones.
-    let start = *START.get_or_init(|| now().subsec_nanos() / 1000 + std::process::id() % COUNT);
+    let start = *START.get_or_init(|| now().subsec_micros() + std::process::id() % COUNT);
     let next = || u16::try_from((start + TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT).expect("it is small");
     (0..COUNT).map(|_| FIRST + next()).find(|port| is_free(*port)).expect("a port is free")
 }
