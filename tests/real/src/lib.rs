@@ -8,7 +8,9 @@
 //! The programs are searched in `VIGIE_BIN_DIR`, else beside the tests: `cargo build -p vigie -p vigie-hostile --bins`.
 
 mod call;
+mod disk;
 mod engine;
+mod freezer;
 mod left;
 mod lifeline;
 mod port;
@@ -20,7 +22,9 @@ mod wait;
 mod world;
 
 pub use call::{Call, Done, Running};
+pub use disk::SmallDisk;
 pub use engine::{Engine, IMAGE};
+pub use freezer::{Frozen, freezer};
 pub use lifeline::Lifeline;
 pub use port::free_port;
 pub use processes::{Process, alive, start_ticks};

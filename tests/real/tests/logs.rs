@@ -1,8 +1,7 @@
 //! Stored output (R6.9): every byte, in order, whatever happens around it.
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use vigie_hostile::content;
-use vigie_real_tests::{World, is_root, skip, until};
+use vigie_real_tests::{SmallDisk, World, until};
 
 /// How much is written in one burst.
 const BURST: usize = 100 << 20;
@@ -206,34 +205,11 @@ fn the_output_of_a_run() {
     compare(&world.raw("x"), &written);
 }
 
-/// A small filesystem. Dropping it takes it away, whatever became of the test.
-struct Small(std::path::PathBuf);
-
-impl Small {
-    fn at(path: std::path::PathBuf) -> Result<Self, rustix::io::Errno> {
-        std::fs::create_dir_all(&path).expect("folders");
-        mount("vigie-test", &path, "tmpfs", MountFlags::empty(), Some(c"size=1m,mode=0700"))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
-
 /// The disk is full: the service goes on, what is lost is counted, and what was kept is in order.
 #[test]
 fn a_full_disk() {
     let world = World::new();
-    if !is_root() {
-        return skip("a_full_disk", "only root may mount a small filesystem");
-    }
-    let small = match Small::at(world.home().join("state/logs")) {
-        Ok(small) => small,
-        Err(errno) => return skip("a_full_disk", &format!("no small filesystem can be mounted: {errno}")),
-    };
+    let Some(small) = SmallDisk::at(&world.home().join("state/logs"), "a_full_disk") else { return };
     let length = 4 << 20;
     world.manifest(&format!("[service.a]\ncommand = \"@hostile flood {length}\"\nkind = \"task\"\n"));
     world.vigie(&["up", "-d"]).run().code(0);

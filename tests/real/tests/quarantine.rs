@@ -4,48 +4,14 @@
 //! has taken a write and never answers it (`stuck`).
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use vigie_real_tests::{LONG, Process, World, alive, free_port, is_root, program, skip, until};
-
-/// What this needs, if it is there.
-fn freezer(test: &str) -> Option<&'static Path> {
-    let root = Path::new("/sys/fs/cgroup/freezer");
-    if is_root() && (root.join("cgroup.procs").exists() || root.join("tasks").exists()) {
-        return Some(root);
-    }
-    skip(test, "needs root and the freezer of cgroup v1");
-    None
-}
-
-/// A process in a folder of its own of the freezer, frozen until this is dropped.
-struct Frozen(PathBuf);
-
-impl Frozen {
-    #[track_caller]
-    fn new(root: &Path, pid: u32) -> Self {
-        let frozen = Self(root.join(format!("quarantine-{pid}")));
-        std::fs::create_dir(&frozen.0).expect("root may make it");
-        std::fs::write(frozen.0.join("cgroup.procs"), pid.to_string()).expect("root may move it");
-        std::fs::write(frozen.0.join("freezer.state"), "FROZEN").expect("root may freeze it");
-        until("it is frozen", || {
-            (std::fs::read_to_string(frozen.0.join("freezer.state")).ok()?.trim() == "FROZEN").then_some(())
-        });
-        frozen
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _ = std::fs::write(self.0.join("freezer.state"), "THAWED");
-        until("the folder is empty", || std::fs::remove_dir(&self.0).ok());
-    }
-}
+use vigie_real_tests::{Frozen, LONG, Process, World, alive, free_port, freezer, is_root, program, skip, until};
 
 /// `stuck fuse-server`, until this is dropped; then its connection is aborted, and whoever waited for it goes on.
 struct Server {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use vigie_real_tests::{Done, LONG, Process, World, alive, elapsed, is_root, now, skip, until};
+use vigie_real_tests::{Done, Frozen, LONG, Process, World, alive, elapsed, freezer, now, until};
 
 /// Starts `hostile MODE` as service `a`, stops it, looks whether anything is left.
 #[track_caller]
@@ -394,10 +394,7 @@ fn a_restart_never_has_two() {
 /// A process that the kernel does not end: exit 6, a ghost that is named, and one event when it is gone (R5.4).
 #[test]
 fn what_no_signal_ends_is_a_ghost() {
-    let root = std::path::Path::new("/sys/fs/cgroup/freezer");
-    if !is_root() || !root.join("cgroup.procs").exists() && !root.join("tasks").exists() {
-        return skip("what_no_signal_ends_is_a_ghost", "needs root and the freezer of cgroup v1");
-    }
+    let Some(root) = freezer("what_no_signal_ends_is_a_ghost") else { return };
     let world = World::new();
     world.manifest(
         "[service.a]\ncommand = \"@hostile wait\"\nready = { log = \"^ready\" }\nrestart = \"always\"\n\
@@ -407,7 +404,7 @@ fn what_no_signal_ends_is_a_ghost() {
     let pid = world.pid("a");
     let frozen = Frozen::new(root, pid);
     let done = world.vigie(&["stop", "a", "--yes"]).run().code(6);
-    let folder = frozen.0.display();
+    let folder = frozen.folder().display();
     let why = format!(
         "PID {pid} (hostile) is frozen with its cgroup {folder}, where KILL does not end it; 'vigie why pid:{pid}'"
     );
@@ -430,30 +427,6 @@ fn what_no_signal_ends_is_a_ghost() {
     world.wait_events("a", "ghost_gone", 1);
     assert!(elapsed(begin) < LONG);
     world.wait_service("a", "no ghost", |service| (service["state"] != "ghost").then_some(()));
-}
-
-/// A process in a frozen cgroup v1 folder: KILL stays pending. Dropping it thaws, whatever became of the test.
-struct Frozen(std::path::PathBuf);
-
-impl Frozen {
-    fn new(root: &std::path::Path, pid: u32) -> Self {
-        let folder = root.join(format!("hostile-{pid}"));
-        std::fs::create_dir(&folder).expect("root may make it");
-        let frozen = Self(folder);
-        std::fs::write(frozen.0.join("cgroup.procs"), pid.to_string()).expect("root may move it");
-        std::fs::write(frozen.0.join("freezer.state"), "FROZEN").expect("root may freeze it");
-        until("it is frozen", || {
-            (std::fs::read_to_string(frozen.0.join("freezer.state")).ok()?.trim() == "FROZEN").then_some(())
-        });
-        frozen
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _ = std::fs::write(self.0.join("freezer.state"), "THAWED");
-        until("the folder is empty", || std::fs::remove_dir(&self.0).ok());
-    }
 }
 
 /// A signal to the keeper's service from outside is an end like any other, and is said as such.
