@@ -38,6 +38,7 @@
 //! what is left has no holes.
 
 pub mod error;
+mod file;
 pub mod journal;
 pub mod logs;
 pub mod state;

@@ -71,7 +71,7 @@ impl Reader {
     /// daemon sets it aside), [`Error::Io`] when it is not ours.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(FILE_NAME);
-        Ok(Self { connection: file::open_to_read(&path)?, path })
+        Ok(Self { connection: file::FORMAT.open_to_read(&path)?, path })
     }
 
     pub(super) fn new(connection: Connection, path: PathBuf) -> Self {
