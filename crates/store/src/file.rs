@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use vigie_core::clock::Wall;
@@ -235,6 +236,12 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// Closes a damaged file without touching it any more.
+pub(crate) fn abandon(connection: Connection) {
+    // When even this fails, the close writes into a file that is set aside: nothing is lost by it.
+    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
 }
 
 fn check_pages(connection: &Connection, path: &Path) -> Result<(), Error> {

@@ -119,7 +119,7 @@ pub fn level_for(from: Moment, now: Moment, step: Option<u64>, oldest: &[Option<
     let ago = now.0.saturating_sub(from.0);
     let enough = || Level::ALL.into_iter().filter(|level| level.age() >= ago);
     let finest = enough().next().unwrap_or(Level::TwoHours);
-    let asked = step.and_then(|step| enough().filter(|level| level.span() <= step).last());
+    let asked = step.and_then(|step| enough().rfind(|level| level.span() <= step));
     let mut level = asked.unwrap_or(finest);
     while let Some(coarser) = level.coarser() {
         let begins = oldest[level.number()];

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
@@ -92,8 +91,7 @@ impl Reader {
 
     /// Closes it without touching the file any more.
     pub(super) fn abandon(self) {
-        // When even this fails, the close writes into a file that is set aside: nothing is lost by it.
-        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        crate::file::abandon(self.connection);
     }
 
     pub(super) fn close(self) -> Result<(), Error> {
