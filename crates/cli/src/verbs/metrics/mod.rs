@@ -7,7 +7,7 @@ mod spark;
 
 use vigie_core::clock::Wall;
 use vigie_core::manifest::Project;
-use vigie_core::samples::Metric;
+use vigie_core::samples::{Metric, Moment, millis};
 use vigie_core::target::Target;
 use vigie_core::units::Span;
 use vigie_store::samples::Reader;
@@ -23,8 +23,7 @@ use crate::{context, daemon, watch};
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Show what was measured of services: CPU, memory, storage, processes, threads, descriptors. With a target \
-        everything about it, without one the last quarter of an hour of all services of the project here; of all projects \
-        outside of one.\n\n\
+        everything about it, without one all services of the project here; of all projects outside of one.\n\n\
         The daemon measures every five seconds what it runs. Samples are kept as they are for an hour, then by the minute \
         for a day, by ten minutes for a week, by two hours for 90 days; the finest that reaches back far enough is shown. \
         Time in which nothing was measured is a gap: a dot in the line, null in JSON, never 0. It needs no daemon to be \
@@ -39,7 +38,7 @@ pub(crate) struct Args {
     /// Everything about this one
     #[arg(value_name = "TARGET", value_parser = target)]
     pub(crate) target: Option<Target>,
-    /// From then on; absent: for 15 minutes, with a target for an hour
+    /// From then on; absent: for 15 minutes, with a target for an hour, but not from before its first sample
     #[arg(long, value_name = "TIME", value_parser = when)]
     pub(crate) since: Option<Wall>,
     /// Until then
@@ -102,15 +101,18 @@ struct View<'a> {
     scene: Scene,
     /// Absent when there is no manifest, or when something is wrong with it.
     project: Option<Project>,
-    /// How long the stretch of time is when it ends now.
+    /// How long the stretch of time is, in milliseconds.
     length: u64,
 }
 
-/// Without a target.
-const QUARTER: u64 = 15 * 60 * 1_000_000_000;
+/// Without a target; milliseconds.
+const QUARTER: u64 = 15 * 60_000;
 
 /// With one.
-const HOUR: u64 = 60 * 60 * 1_000_000_000;
+const HOUR: u64 = 60 * 60_000;
+
+/// However young it is.
+const LEAST: u64 = 60_000;
 
 impl<'a> View<'a> {
     fn new(args: &'a Args) -> Result<Self, Failure> {
@@ -123,9 +125,9 @@ impl<'a> View<'a> {
             }
             None => None,
         };
-        let end = args.until.unwrap_or(vigie_os::clock::now().wall);
+        let end = Moment::from(args.until.unwrap_or(vigie_os::clock::now().wall));
         let usual = if args.target.is_some() { HOUR } else { QUARTER };
-        let length = args.since.map_or(usual, |since| end.0.saturating_sub(since.0));
+        let length = args.since.map_or(usual, |since| end.0.saturating_sub(Moment::from(since).0));
         Ok(Self { args, scene, project, length })
     }
 
@@ -142,7 +144,8 @@ impl<'a> View<'a> {
         let now = vigie_os::clock::now().wall;
         let known = reader.as_ref().map(Reader::subjects).transpose()?.unwrap_or_default();
         let chosen = self.choose(&status, known)?;
-        let report = collect::report(reader.as_ref(), &chosen, &self.asked(now))?;
+        let born = chosen.iter().filter_map(|chosen| Some(chosen.known.as_ref()?.born)).min();
+        let report = collect::report(reader.as_ref(), &chosen, &self.asked(now.into(), born))?;
         if self.args.json {
             let mut text = serde_json::to_string(&report)
                 .map_err(|error| Failure::io("cannot write JSON", &std::io::Error::other(error)))?;
@@ -167,21 +170,21 @@ impl<'a> View<'a> {
         Ok(text)
     }
 
-    fn asked(&self, now: Wall) -> collect::Asked {
-        let until = self.args.until.unwrap_or(now);
+    /// `born`: the first sample of any of those that are meant.
+    fn asked(&self, now: Moment, born: Option<Moment>) -> collect::Asked {
+        let until = self.args.until.map_or(now, Moment::from);
+        let mut from = until.before(self.length);
+        if let (None, Some(born)) = (self.args.since, born) {
+            // Nobody asked for the time before.
+            from = from.max(born.min(until.before(LEAST)));
+        }
         let usual: &[Metric] = match self.args.target {
             None if !self.args.json => &[Metric::CpuOfCore, Metric::Memory],
             _ => &Metric::ALL,
         };
         let mut metrics = if self.args.metrics.is_empty() { usual.to_vec() } else { self.args.metrics.clone() };
         metrics.dedup();
-        collect::Asked {
-            now: now.into(),
-            from: Wall(until.0.saturating_sub(self.length)).into(),
-            until: until.into(),
-            step: self.args.step.map(|step| vigie_core::samples::millis(step.0)),
-            metrics,
-        }
+        collect::Asked { now, from, until, step: self.args.step.map(|step| millis(step.0)), metrics }
     }
 }
 

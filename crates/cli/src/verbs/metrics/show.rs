@@ -26,7 +26,7 @@ pub(super) fn table(report: &Report, screen: Screen) -> String {
     });
     let rows: Vec<(Option<String>, &Series)> = rows.collect();
     let mut text = lines(&rows, screen);
-    text.push_str(&format!("{}\n", screen.paint(style::DIM, foot(report))));
+    text.push_str(&format!("{}\n", screen.paint(style::DIM, screen.folded(&foot(report), 0, 2))));
     text
 }
 
@@ -41,7 +41,7 @@ pub(super) fn one(report: &Report, screen: Screen) -> String {
             text.push_str(&format!("{}\n", screen.folded(&line, 0, 2)));
         }
     }
-    text.push_str(&format!("{}\n", screen.paint(style::DIM, foot(report))));
+    text.push_str(&format!("{}\n", screen.paint(style::DIM, screen.folded(&foot(report), 0, 2))));
     text
 }
 
