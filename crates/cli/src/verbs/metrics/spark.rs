@@ -13,7 +13,6 @@ pub(super) const NARROWEST: usize = 8;
 /// A block for each column of the series, or for several where there are more than `width`; the largest value counts, so that
 /// no peak is hidden. The lowest block is 0 and whatever is near it, the highest the largest of all.
 pub(super) fn line(points: &[Point], width: usize) -> String {
-    let together = points.len().div_ceil(width.max(1)).max(1);
     let largest =
         |points: &[Point]| points.iter().filter_map(|point| point.max.as_ref()?.as_f64()).max_by(f64::total_cmp);
     let top = largest(points).unwrap_or(0.0);
@@ -24,7 +23,9 @@ pub(super) fn line(points: &[Point], width: usize) -> String {
         }
         Some(_) => BLOCKS[0],
     };
-    points.chunks(together).map(block).collect()
+    let count = points.len().min(width);
+    let place = |nth: usize| nth * points.len() / count.max(1);
+    (0..count).map(|nth| block(&points[place(nth)..place(nth + 1)])).collect()
 }
 
 #[cfg(test)]
@@ -51,7 +52,8 @@ mod tests {
             (some(&[5, 5, 5]), 20, "███"),
             (some(&[0, 0]), 20, "▁▁"),
             (vec![Some(1), None, None, Some(2)], 20, "▄··█"),
-            (vec![Some(1), None, Some(0), Some(8), None, None, Some(4)], 4, "▁█·▄"),
+            (vec![Some(1), None, Some(0), Some(8), None, None, Some(4), None], 4, "▁█·▄"),
+            (vec![Some(1), None, Some(0), Some(8), None], 3, "▁▁█"),
             (vec![None, None], 20, "··"),
             (vec![], 20, ""),
         ] {
