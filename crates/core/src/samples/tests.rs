@@ -136,8 +136,9 @@ fn where_nothing_was_measured_is_a_gap() {
     let begins = |at| Point { begins: true, ..sample(at, 1) };
     let fast = |at| Point { span: 1_000, ..sample(at, 1) };
     let born = T;
+    type Case = (&'static str, Vec<Point>, Vec<(u64, u64)>);
     #[rustfmt::skip]
-    let table: Vec<(&str, Vec<Point>, Vec<(u64, u64)>)> = vec![
+    let table: Vec<Case> = vec![
         ("nothing at all", vec![], vec![(0, 60_000)]),
         ("one after the other", (0..=12).map(|n| sample(n * 5_000, 1)).collect(), vec![]),
         ("late, but not missing", vec![sample(10_000, 1), sample(23_000, 1), sample(36_000, 1), sample(49_000, 1)], vec![]),
@@ -192,8 +193,9 @@ fn which_level_answers() {
     let full = [ago(HOUR), ago(DAY), ago(7 * DAY), ago(90 * DAY)];
     let young = [ago(20 * MINUTE), ago(20 * MINUTE), ago(20 * MINUTE), ago(20 * MINUTE)];
     let shortened = [ago(5 * MINUTE), ago(2 * HOUR), ago(7 * DAY), ago(90 * DAY)];
+    type Case<'a> = (u64, Option<u64>, &'a [Option<Moment>; 4], Level);
     #[rustfmt::skip]
-    let table: Vec<(u64, Option<u64>, &[Option<Moment>; 4], Level)> = vec![
+    let table: Vec<Case<'_>> = vec![
         (15 * MINUTE, None, &full, Level::Raw),
         (HOUR, None, &full, Level::Raw),
         (HOUR + 1, None, &full, Level::Minute),

@@ -62,6 +62,20 @@ impl Row {
     }
 }
 
+/// The series of one metric. Where whoever measured began with a row that has none of it, the next one that has begins.
+pub fn series(rows: &[Row], metric: Metric) -> Vec<Point> {
+    let mut begins = false;
+    let mut points = Vec::with_capacity(rows.len());
+    for row in rows {
+        begins |= row.begins;
+        if let Some(point) = row.point(metric) {
+            points.push(Point { begins, ..point });
+            begins = false;
+        }
+    }
+    points
+}
+
 impl Reader {
     /// Opens the samples in `dir`.
     ///

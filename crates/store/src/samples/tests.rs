@@ -97,6 +97,26 @@ fn what_is_written_is_read_by_subject_and_time() {
     assert!(size.bytes > 4096 && size.log_bytes > 0 && size.lost == 0, "{size:?}");
 }
 
+/// A daemon that begins has no CPU at first: the series of the CPU begins again all the same.
+#[test]
+fn a_series_begins_again_with_whoever_measures() {
+    let row = |at, begins, metrics: &[Metric]| {
+        let rollups = metrics.iter().map(|metric| (*metric, Rollup::of(1))).collect();
+        Row { at: Moment(at), span: 5_000, bucket: false, begins, rollups }
+    };
+    let both = [Metric::CpuOfCore, Metric::Memory];
+    let rows = [
+        row(1, true, &both[1..]),
+        row(2, false, &both),
+        row(3, true, &both[1..]),
+        row(4, false, &both),
+        row(5, false, &both),
+    ];
+    let begun = |metric| series(&rows, metric).iter().map(|point| (point.at.0, point.begins)).collect::<Vec<_>>();
+    assert_eq!(begun(Metric::CpuOfCore), [(2, true), (4, true), (5, false)]);
+    assert_eq!(begun(Metric::Memory), [(1, true), (2, false), (3, true), (4, false), (5, false)]);
+}
+
 /// The rollups are the same before their bucket is made, after it, and after a restart in between.
 #[test]
 fn buckets_are_the_same_open_and_made() {

@@ -4,7 +4,7 @@ use vigie_api::metrics::{Cut, Report, Series, Store, Subject};
 use vigie_api::time::Millis;
 use vigie_core::samples::{Level, Metric, Moment, level_for, step_for};
 use vigie_core::units::Span;
-use vigie_store::samples::{Reader, Row};
+use vigie_store::samples::{Reader, Row, series};
 
 use super::choose::Chosen;
 use crate::failure::Failure;
@@ -55,16 +55,13 @@ fn subject(chosen: &Chosen, rows: &[Row], cut: Cut, metrics: &[Metric]) -> Subje
     // Before its birth there was nothing to measure; a bucket begins before what is in it.
     let born = if cut.level == Level::Raw { born } else { cut.level.bucket(born) };
     let service = chosen.subject.as_service();
-    let series = |metric: &Metric| {
-        let points: Vec<_> = rows.iter().filter_map(|row| row.point(*metric)).collect();
-        Series::new(*metric, &points, cut, born)
-    };
+    let of_metric = |metric: &Metric| Series::new(*metric, &series(rows, *metric), cut, born);
     Subject {
         subject: chosen.subject.name.clone(),
         key: chosen.subject.key.clone(),
         project: service.as_ref().map(|(project, ..)| project.clone()),
         service: service.as_ref().map(|(_, service, _)| service.clone()),
         mode: service.and_then(|(.., mode)| mode),
-        metrics: metrics.iter().map(series).collect(),
+        metrics: metrics.iter().map(of_metric).collect(),
     }
 }
