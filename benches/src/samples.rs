@@ -30,6 +30,11 @@ impl Samples {
         self.share(0.99)
     }
 
+    /// The longest; zero when nothing was measured.
+    pub(crate) fn max(&self) -> Duration {
+        self.0.iter().max().copied().unwrap_or_default()
+    }
+
     fn share(&self, share: f64) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();

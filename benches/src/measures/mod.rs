@@ -5,6 +5,7 @@ mod logs;
 mod ports;
 mod restart;
 mod rounds;
+mod samples;
 mod scan;
 mod start;
 mod status;
@@ -30,5 +31,6 @@ pub(crate) const ALL: &[(&str, &str, Measure)] = &[
     ("status", "latency of looking", status::measure),
     ("scan", "all processes of the machine", scan::measure),
     ("ports", "who holds a port", ports::measure),
+    ("samples", "storing what is measured, and reading it back", samples::measure),
     ("rounds", "who keeps services exactly once, and stops them for real", rounds::measure),
 ];

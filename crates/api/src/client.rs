@@ -60,6 +60,16 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| exchange.malformed(error.to_string()))
     }
 
+    /// Has something done that needs no words, and asks for one answer.
+    ///
+    /// # Errors
+    /// As [`Client::get_json`].
+    pub async fn post_json<A: DeserializeOwned>(&self, path: &str) -> Result<A, Error> {
+        let (exchange, response) = self.send(Method::POST, path, Bytes::new()).await?;
+        let body = response.into_body().collect().await.map_err(|error| exchange.broken(&error))?.to_bytes();
+        serde_json::from_slice(&body).map_err(|error| exchange.malformed(error.to_string()))
+    }
+
     /// Asks for a stream of lines.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ pub mod error;
 pub mod free;
 mod ghost;
 pub mod journal;
+pub mod metrics;
 pub mod path;
 pub mod ports;
 pub mod quarantine;

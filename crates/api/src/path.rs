@@ -23,5 +23,9 @@ pub const EVENTS: &str = "/v1/events";
 /// `GET`: the projects that the daemon knows ([`crate::report::Projects`]).
 pub const PROJECTS: &str = "/v1/projects";
 
+/// `POST`: the samples that were taken until now are stored, so that whoever reads them sees the last. Answered with
+/// [`crate::metrics::Flushed`] when they are.
+pub const FLUSH_SAMPLES: &str = "/v1/samples/flush";
+
 /// The largest body that is taken, in bytes. A manifest with its environment is far below.
 pub const BODY_LIMIT: usize = 8 << 20;

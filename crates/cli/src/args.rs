@@ -46,6 +46,7 @@ pub(crate) enum Verb {
     Status(verbs::status::Args),
     Logs(verbs::logs::Args),
     Events(verbs::events::Args),
+    Metrics(verbs::metrics::Args),
     Ports(verbs::ports::Args),
     Free(verbs::free::Args),
     Why(verbs::why::Args),

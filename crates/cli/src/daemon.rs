@@ -41,6 +41,14 @@ pub(crate) async fn status(place: &Place, watch: bool) -> Result<Option<Report>,
     }
 }
 
+/// Has the daemon store what it measured until now, so that whoever reads the samples sees the last. One that is not there
+/// or does not answer has stored what it could.
+pub(crate) async fn flush_samples(place: &Place) {
+    let client = Client::new(place.daemon_socket());
+    let flushed = client.post_json::<vigie_api::metrics::Flushed>(path::FLUSH_SAMPLES);
+    let _ = tokio::time::timeout(PATIENCE, flushed).await;
+}
+
 /// Waits for what the daemon is to say, however long, as long as it is awake: one that is stopped or stuck never will.
 ///
 /// # Errors

@@ -111,6 +111,7 @@ fn dispatch(verb: Verb) -> Verdict {
         Verb::Status(args) => verbs::status::run(&args),
         Verb::Logs(args) => verbs::logs::run(&args),
         Verb::Events(args) => verbs::events::run(&args),
+        Verb::Metrics(args) => verbs::metrics::run(&args),
         Verb::Ports(args) => verbs::ports::run(&args),
         Verb::Free(args) => verbs::free::run(&args),
         Verb::End(args) => verbs::end::run(&args),

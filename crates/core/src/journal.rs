@@ -314,6 +314,20 @@ pub enum What {
         /// Where the damaged one lies.
         kept_as: OsText,
     },
+    /// The stored samples were damaged and begun anew (R10.2).
+    SamplesDamaged {
+        /// What is wrong with them.
+        why: String,
+        /// Where the damaged ones lie.
+        kept_as: OsText,
+    },
+    /// Samples cannot be stored.
+    SamplesStopped {
+        /// Why.
+        why: String,
+    },
+    /// Samples can be stored again.
+    SamplesResumed,
     /// Nothing is known about this stretch of time.
     Gap {
         /// Its beginning.
@@ -371,6 +385,9 @@ pub const KINDS: &[&str] = &[
     "keeper_lost",
     "adopted",
     "journal_damaged",
+    "samples_damaged",
+    "samples_stopped",
+    "samples_resumed",
     "gap",
     "internal_fault",
 ];
@@ -415,6 +432,9 @@ impl What {
             What::KeeperLost => "keeper_lost",
             What::Adopted { .. } => "adopted",
             What::JournalDamaged { .. } => "journal_damaged",
+            What::SamplesDamaged { .. } => "samples_damaged",
+            What::SamplesStopped { .. } => "samples_stopped",
+            What::SamplesResumed => "samples_resumed",
             What::Gap { .. } => "gap",
             What::InternalFault { .. } => "internal_fault",
             What::Other(raw) => raw.get("kind").and_then(Value::as_str).unwrap_or("unknown"),

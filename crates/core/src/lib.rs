@@ -30,6 +30,7 @@
 //! | [`doctor`] | what is wrong on the machine, from look to look |
 //! | [`soak`] | what a run left behind, and what grows with each cycle of start and stop |
 //! | [`logindex`] | the index beside raw log bytes: who wrote what when |
+//! | [`samples`] | what was measured of whom and when, its rollups, and what answers a question about a stretch of time |
 
 pub mod claim;
 pub mod clock;
@@ -50,6 +51,7 @@ pub mod ports;
 pub mod protect;
 pub mod recognise;
 pub mod run;
+pub mod samples;
 pub mod service;
 pub mod soak;
 pub mod stuck;

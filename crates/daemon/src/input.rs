@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use vigie_core::identity::ProcKey;
 use vigie_core::supervisor::{Event, Outcome, Request, SessionId};
+use vigie_store::samples::Told;
 
 use crate::dispatch::Seen;
 use crate::sessions::Session;
@@ -39,6 +40,10 @@ pub(crate) enum Input {
     CloseSession(SessionId),
     /// Take what runs that no daemon manages have written down into the journal, and tell when it is there.
     Import(oneshot::Sender<()>),
+    /// Write the samples that were taken until now, and tell when they can be read.
+    Flush(oneshot::Sender<()>),
+    /// What the thread that writes samples has to tell.
+    Samples(Told),
     /// The daemon is to end.
     End(End),
 }

@@ -11,7 +11,10 @@
 //!    of them is the next input.
 //! 3. Clients speak HTTP over a Unix socket ([`http`]); they see the journal as it becomes durable.
 //!
-//! The daemon holds nothing that its death would lose: keepers hold runs, locks and output, the database holds what is
+//! 4. Runs are measured ([`sampler`]) in the same wake-ups that compare deadlines, and what was measured goes in batches to
+//!    the thread that writes samples ([`recorder`]); it bypasses the journal.
+//!
+//! The daemon holds nothing that its death would lose, except for some seconds of samples: keepers hold runs, locks and output, the database holds what is
 //! wanted. A daemon that begins its work takes a census of the world ([`census`]) and goes on from there (R6.7). It is
 //! itself under an exactly-once lock ([`start`]).
 //!
@@ -35,6 +38,7 @@ mod look;
 mod probe;
 mod readable;
 mod record;
+mod recorder;
 mod recover;
 mod runs;
 mod sampler;

@@ -1,15 +1,21 @@
-//! Measuring runs (R10.2): every five seconds, every second while somebody watches, never while nothing runs.
+//! Measuring runs (R10.2): every five seconds, every second while somebody watches, never while nothing runs. What is
+//! measured in a round bears one time, that of its beginning, and the name of the service: its series goes on when the
+//! next run begins.
 //!
 //! The runs are measured in small groups with other work in between, so that a thousand of them do not hold up the
 //! restart of one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use vigie_core::clock::Mono;
+use vigie_core::clock::{Mono, Now};
 use vigie_core::identity::RunId;
+use vigie_core::samples::{Metric, Moment, Subject, millis, pack_readings};
 use vigie_os::proc::Proc;
+use vigie_os::processors;
 use vigie_os::usage::{Meter, Tree, Usage};
+use vigie_store::samples::{Round, Sample};
 
 /// Between two samples.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -29,24 +35,41 @@ pub(crate) struct Sampler {
     meters: BTreeMap<RunId, Measured>,
     /// Those that are still to be measured in this round.
     round: Vec<RunId>,
+    /// What was measured in this round.
+    measured: Option<Round>,
+    /// How many processors the machine had when this round began.
+    processors: Option<u32>,
+    /// No round has ended yet.
+    begins: bool,
     /// When the next round begins.
     next: Option<Mono>,
     watched_until: Mono,
 }
 
 struct Measured {
+    subject: Arc<Subject>,
     meter: Meter,
     usage: Option<Usage>,
 }
 
 impl Sampler {
     pub(crate) fn new(proc: Proc) -> Self {
-        Self { proc, meters: BTreeMap::new(), round: Vec::new(), next: None, watched_until: Mono(0) }
+        Self {
+            proc,
+            meters: BTreeMap::new(),
+            round: Vec::new(),
+            measured: None,
+            processors: None,
+            begins: true,
+            next: None,
+            watched_until: Mono(0),
+        }
     }
 
-    /// Begins to measure a run.
-    pub(crate) fn add(&mut self, run: RunId, tree: Tree, now: Mono) {
-        self.meters.insert(run, Measured { meter: Meter::new(tree), usage: None });
+    /// Begins to measure a run of `subject`.
+    pub(crate) fn add(&mut self, run: RunId, subject: Subject, tree: Tree, now: Mono) {
+        let subject = Arc::new(subject);
+        self.meters.insert(run, Measured { subject, meter: Meter::new(tree), usage: None });
         if self.next.is_none() {
             self.next = Some(now + self.interval(now));
         }
@@ -81,20 +104,39 @@ impl Sampler {
         if self.round.is_empty() { self.next } else { Some(Mono(0)) }
     }
 
-    /// Measures some runs, if it is time.
-    pub(crate) fn work(&mut self, now: Mono) {
+    /// Measures some runs, if it is time. Gives a round when it is over.
+    pub(crate) fn work(&mut self, now: Now) -> Option<Round> {
         if self.round.is_empty() {
-            if self.next.is_none_or(|next| next > now) {
-                return;
+            if self.next.is_none_or(|next| next > now.mono) {
+                return None;
             }
-            self.next = Some(now + self.interval(now));
-            self.round = self.meters.keys().copied().collect();
+            self.begin(now);
         }
         for run in self.round.split_off(self.round.len().saturating_sub(GROUP)) {
-            if let Some(measured) = self.meters.get_mut(&run) {
-                measured.take(&self.proc, now);
+            let Some(measured) = self.meters.get_mut(&run) else { continue };
+            measured.take(&self.proc, now.mono);
+            if let (Some(usage), Some(round)) = (&measured.usage, &mut self.measured) {
+                round.samples.push(sample(&measured.subject, usage, self.processors));
             }
         }
+        if !self.round.is_empty() {
+            return None;
+        }
+        self.begins = false;
+        self.measured.take()
+    }
+
+    fn begin(&mut self, now: Now) {
+        let interval = self.interval(now.mono);
+        self.next = Some(now.mono + interval);
+        self.round = self.meters.keys().copied().collect();
+        self.processors = processors::online();
+        self.measured = Some(Round {
+            at: Moment::from(now.wall),
+            every: millis(interval),
+            begins: self.begins,
+            samples: Vec::with_capacity(self.round.len()),
+        });
     }
 
     fn interval(&self, now: Mono) -> Duration {
@@ -109,9 +151,34 @@ impl Measured {
     }
 }
 
+/// What is stored of it. What was not seen is not in it (R1).
+fn sample(subject: &Arc<Subject>, usage: &Usage, processors: Option<u32>) -> Sample {
+    let cpu = usage.cpu_percent_of_core;
+    let of_host = cpu.zip(processors).map(|(cpu, processors)| cpu / f64::from(processors.max(1)));
+    let whole = |number: u32| Some(u64::from(number));
+    let readings = [
+        (Metric::CpuOfCore, cpu.and_then(|cpu| Metric::CpuOfCore.stored(cpu))),
+        (Metric::CpuOfHost, of_host.and_then(|cpu| Metric::CpuOfHost.stored(cpu))),
+        (Metric::Memory, Some(usage.memory_bytes)),
+        (Metric::Read, usage.read_bytes_per_second),
+        (Metric::Written, usage.written_bytes_per_second),
+        (Metric::Processes, whole(usage.processes)),
+        (Metric::Threads, whole(usage.threads)),
+        (Metric::Descriptors, usage.descriptors.and_then(whole)),
+    ];
+    let seen: Vec<(Metric, u64)> =
+        readings.into_iter().filter_map(|(metric, value)| value.map(|value| (metric, value))).collect();
+    let mut row = Vec::with_capacity(32);
+    pack_readings(&seen, &mut row);
+    Sample { subject: Arc::clone(subject), row: row.into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use vigie_core::clock::Wall;
+    use vigie_core::samples::unpack_readings;
 
     #[test]
     fn nothing_wakes_when_nothing_runs() {
@@ -120,22 +187,37 @@ mod tests {
         let mut sampler = Sampler::new(proc);
         assert_eq!(sampler.due(), None);
         let second = |count: u64| Mono(count * 1_000_000_000);
+        let wall = 1_700_000_000_000_000_000;
+        let now = |count: u64| Now { mono: second(count), wall: Wall(wall + count * 1_000_000_000) };
         for run in 0..40 {
-            sampler.add(RunId(run), Tree::Below(me.clone()), second(0));
+            let subject = Subject { name: format!("service demo/s{run}"), key: String::new() };
+            sampler.add(RunId(run), subject, Tree::Below(me.clone()), second(0));
         }
         assert_eq!(sampler.due(), Some(second(5)));
-        sampler.work(second(4));
+        assert!(sampler.work(now(4)).is_none());
         assert_eq!(sampler.due(), Some(second(5)), "too early");
-        sampler.work(second(5));
+        assert!(sampler.work(now(5)).is_none());
         assert_eq!(sampler.due(), Some(Mono(0)), "not all in one go");
-        sampler.work(second(5));
+        let round = sampler.work(now(6)).expect("all");
+        assert_eq!((round.at, round.every, round.begins), (Moment(wall / 1_000_000 + 5_000), 5_000, true));
+        assert_eq!(round.samples.len(), 40);
+        let of = |round: &Round, metric| {
+            let row = unpack_readings(&round.samples[0].row).expect("a row");
+            row.into_iter().find_map(|(other, value)| (other == metric).then_some(value))
+        };
+        assert_eq!(of(&round, Metric::CpuOfCore), None, "the first knows no CPU");
+        assert!(of(&round, Metric::Memory).is_some() && of(&round, Metric::Descriptors).is_some());
         assert_eq!(sampler.due(), Some(second(10)));
         let first = sampler.usage(RunId(0), second(6)).expect("measured");
         assert_eq!(first.cpu_percent_of_core, None);
         sampler.watch(second(6));
         assert_eq!(sampler.due(), Some(second(7)));
-        sampler.work(second(7));
-        sampler.work(second(7));
+        assert!(sampler.work(now(7)).is_none());
+        let round = sampler.work(now(7)).expect("all");
+        assert_eq!((round.every, round.begins), (1_000, false));
+        let (core, host) = (of(&round, Metric::CpuOfCore), of(&round, Metric::CpuOfHost));
+        let processors = u64::from(processors::online().expect("some"));
+        assert!(core.zip(host).is_some_and(|(core, host)| host.abs_diff(core / processors) <= 1), "{core:?} {host:?}");
         assert_eq!(sampler.due(), Some(second(8)));
         assert!(sampler.usage(RunId(0), second(7)).expect("measured").cpu_percent_of_core.is_some());
         for run in 0..40 {

@@ -30,6 +30,7 @@ use crate::link::{Links, Spawner, Surroundings};
 use crate::log::Log;
 use crate::look::Ports;
 use crate::probe::Probes;
+use crate::recorder::Recorder;
 use crate::recover::Recoverer;
 use crate::runs::Runs;
 use crate::sampler::Sampler;
@@ -125,6 +126,7 @@ pub(crate) async fn serve(beginning: Beginning<'_>) -> Result<(Ledger, End), Sta
         probes: Probes::new(inputs.clone(), children),
         recoverer: Recoverer { place: place.clone(), inputs: inputs.clone(), log: log.clone() },
         sampler: Sampler::new(Proc::system()?),
+        recorder: Recorder::new(place.state.clone(), inputs.clone(), log.clone()),
         sessions: Sessions::default(),
         runs: Runs::default(),
         place: place.clone(),

@@ -1,10 +1,12 @@
-//! What a run uses: CPU time, memory, processes, threads (R10.2).
+//! What a run uses: CPU time, memory, storage, processes, threads, descriptors (R10.2).
 //!
 //! A run is measured as its tree is contained. A cgroup v2 folder counts the CPU time of every process that ever was
 //! in it; its `cpu.stat` is kept open, and one short read tells whether the run did anything at all. Where it did not,
 //! the rest cannot have changed much and is not read again: a thousand idle runs cost a thousand reads of two
 //! microseconds. Without such a folder the times of the processes are added up; what a process used between the last
-//! look and its end is then lost, so the value is a lower bound.
+//! look and its end is then lost, so the value is a lower bound. So is what was read and written: the processes tell it.
+
+mod members;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -19,6 +21,7 @@ use vigie_core::launch::Containment;
 use crate::cgroup::Cgroup;
 use crate::error::OsError;
 use crate::proc::{Proc, stat};
+use members::{Member, add_up, moved_between, ticks_between};
 
 /// The processes of a run.
 #[derive(Debug)]
@@ -71,6 +74,12 @@ pub struct Usage {
     pub processes: u32,
     /// Their threads.
     pub threads: u32,
+    /// Bytes a second that were read from storage since the last sample. Absent in the first, and when it may not be seen.
+    pub read_bytes_per_second: Option<u64>,
+    /// The same, given to storage.
+    pub written_bytes_per_second: Option<u64>,
+    /// Their open descriptors. Absent when they may not be seen.
+    pub descriptors: Option<u32>,
 }
 
 /// Measures one run again and again.
@@ -78,6 +87,8 @@ pub struct Usage {
 pub struct Meter {
     tree: Tree,
     counter: Counter,
+    /// The processes of the last look.
+    members: Vec<Member>,
     last: Option<Last>,
 }
 
@@ -86,8 +97,8 @@ pub struct Meter {
 enum Counter {
     /// `cpu.stat` of the cgroup, opened with the first sample.
     Cgroup(Option<OwnedFd>),
-    /// Per process: number, start, and the ticks that it had used.
-    Processes(Vec<(u32, u64, u64)>),
+    /// What each process has used.
+    Processes,
 }
 
 #[derive(Debug)]
@@ -103,9 +114,9 @@ impl Meter {
         let counter = match &tree {
             Tree::Cgroup(cgroup) if cgroup.containment() == Containment::Cgroup2 => Counter::Cgroup(None),
             // The v1 tree that holds runs together is the freezer's, which counts no time.
-            Tree::Cgroup(_) | Tree::Below(_) | Tree::From(_) => Counter::Processes(Vec::new()),
+            Tree::Cgroup(_) | Tree::Below(_) | Tree::From(_) => Counter::Processes,
         };
-        Self { tree, counter, last: None }
+        Self { tree, counter, members: Vec::new(), last: None }
     }
 
     /// The tree that it measures.
@@ -118,68 +129,66 @@ impl Meter {
     /// # Errors
     /// What the kernel says.
     pub fn sample(&mut self, proc: &Proc, now: Mono) -> Result<Option<Usage>, OsError> {
+        let elapsed =
+            self.last.as_ref().map_or(0, |last| u64::try_from(now.since(last.at).as_nanos()).unwrap_or(u64::MAX));
         let (cpu_nanos, rest) = match (&mut self.counter, &self.tree) {
             (Counter::Cgroup(file), Tree::Cgroup(cgroup)) => {
                 let Some(cpu_nanos) = cgroup_cpu(file, cgroup.path())? else { return Ok(None) };
                 match &self.last {
-                    Some(last) if last.cpu_nanos == cpu_nanos => (cpu_nanos, last.usage),
+                    // Who does nothing moves nothing.
+                    Some(last) if last.cpu_nanos == cpu_nanos => (cpu_nanos, at_rest(last.usage, &self.members)),
                     _ => {
                         let Some(pids) = self.tree.members(proc)? else { return Ok(None) };
-                        let mut usage = add_up(proc, &pids, |_, _, _| {})?;
-                        if let Some(charged) = charged(cgroup.path())? {
+                        let (mut usage, members) = add_up(proc, &pids)?;
+                        self.take(&mut usage, members, elapsed);
+                        if let Tree::Cgroup(cgroup) = &self.tree
+                            && let Some(charged) = charged(cgroup.path())?
+                        {
                             usage.memory_bytes = charged;
                         }
                         (cpu_nanos, usage)
                     }
                 }
             }
-            (Counter::Processes(known), tree) => {
+            (Counter::Processes, tree) => {
                 let Some(pids) = tree.members(proc)? else { return Ok(None) };
-                let mut seen = Vec::with_capacity(pids.len());
-                let usage = add_up(proc, &pids, |pid, start, ticks| seen.push((pid, start, ticks)))?;
+                let (mut usage, members) = add_up(proc, &pids)?;
                 let before = self.last.as_ref().map_or(0, |last| last.cpu_nanos);
-                let used = ticks_between(known, &seen).saturating_mul(nanos_per_tick());
-                *known = seen;
+                let used = ticks_between(&self.members, &members).saturating_mul(nanos_per_tick());
+                self.take(&mut usage, members, elapsed);
                 (before.saturating_add(used), usage)
             }
             // `new` pairs them.
             (Counter::Cgroup(_), Tree::Below(_) | Tree::From(_)) => return Ok(None),
         };
-        let cpu_percent_of_core = self.last.as_ref().and_then(|last| {
-            let elapsed = now.since(last.at).as_nanos();
-            (elapsed > 0).then(|| cpu_nanos.saturating_sub(last.cpu_nanos) as f64 * 100.0 / elapsed as f64)
-        });
+        let cpu_percent_of_core = self
+            .last
+            .as_ref()
+            .filter(|_| elapsed > 0)
+            .map(|last| cpu_nanos.saturating_sub(last.cpu_nanos) as f64 * 100.0 / elapsed as f64);
         let usage = Usage { cpu_percent_of_core, ..rest };
         self.last = Some(Last { at: now, cpu_nanos, usage });
         Ok(Some(usage))
     }
-}
 
-/// Ticks that were used between two looks. A process that is new used all of its ticks in between; one that is gone
-/// takes what it used since the last look with it.
-fn ticks_between(before: &[(u32, u64, u64)], after: &[(u32, u64, u64)]) -> u64 {
-    after
-        .iter()
-        .map(|(pid, start, ticks)| {
-            let old = before.iter().find(|(old_pid, old_start, _)| (old_pid, old_start) == (pid, start));
-            ticks.saturating_sub(old.map_or(0, |(.., ticks)| *ticks))
-        })
-        .sum()
-}
-
-/// Memory, processes and threads of those that are still there, and each one's ticks to `each`.
-fn add_up(proc: &Proc, pids: &[u32], mut each: impl FnMut(u32, u64, u64)) -> Result<Usage, OsError> {
-    let mut usage = Usage { cpu_percent_of_core: None, memory_bytes: 0, processes: 0, threads: 0 };
-    let page = rustix::param::page_size() as u64;
-    let mut buf = Vec::new();
-    for &pid in pids {
-        let Some(stat) = proc.stat(pid, &mut buf)?.filter(|stat| !stat.is_zombie()) else { continue };
-        usage.memory_bytes += stat.rss_pages * page;
-        usage.processes += 1;
-        usage.threads += stat.threads;
-        each(pid, stat.start_ticks, stat.utime_ticks + stat.stime_ticks);
+    /// Remembers the processes of this look, and tells what was moved since the last.
+    fn take(&mut self, usage: &mut Usage, members: Vec<Member>, elapsed: u64) {
+        if self.last.is_some() && elapsed > 0 {
+            let moved = moved_between(&self.members, &members);
+            let rate =
+                |bytes: u64| u64::try_from(u128::from(bytes) * 1_000_000_000 / u128::from(elapsed)).unwrap_or(u64::MAX);
+            usage.read_bytes_per_second = moved.map(|moved| rate(moved.read));
+            usage.written_bytes_per_second = moved.map(|moved| rate(moved.written));
+        }
+        self.members = members;
     }
-    Ok(usage)
+}
+
+/// What a run uses that did nothing since the last look.
+fn at_rest(last: Usage, members: &[Member]) -> Usage {
+    let seen = members.iter().all(|member| member.moved.is_some());
+    let nothing = seen.then_some(0);
+    Usage { read_bytes_per_second: nothing, written_bytes_per_second: nothing, ..last }
 }
 
 fn nanos_per_tick() -> u64 {
@@ -238,106 +247,4 @@ fn is_gone(errno: Errno) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    use std::os::unix::process::CommandExt as _;
-    use std::process::{Child, Command};
-    use std::time::Duration;
-
-    use crate::clock;
-
-    /// Ends with all that it started.
-    struct Group(Child);
-
-    impl Drop for Group {
-        fn drop(&mut self) {
-            if let Some(group) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-            let _ = self.0.wait();
-        }
-    }
-
-    #[test]
-    fn the_first_sample_knows_no_cpu() {
-        let proc = Proc::system().unwrap();
-        let me = proc.key(std::process::id()).unwrap().unwrap();
-        // A child that works, and one that sleeps below it.
-        let child =
-            Group(Command::new("sh").args(["-c", "sleep 60 & while :; do :; done"]).process_group(0).spawn().unwrap());
-        let tree = Tree::Below(proc.key(child.0.id()).unwrap().unwrap());
-        let deadline = clock::mono() + Duration::from_secs(20);
-        while tree.members(&proc).unwrap().is_none_or(|pids| pids.is_empty()) {
-            assert!(clock::mono() < deadline, "no child came");
-            std::thread::yield_now();
-        }
-        let mut above = Meter::new(Tree::Below(me));
-        let first = above.sample(&proc, clock::mono()).unwrap().unwrap();
-        assert_eq!(first.cpu_percent_of_core, None);
-        assert!(first.processes >= 2 && first.threads >= 2 && first.memory_bytes > 0, "{first:?}");
-        loop {
-            assert!(clock::mono() < deadline, "a working process uses no time");
-            let next = above.sample(&proc, clock::mono()).unwrap().unwrap();
-            if next.cpu_percent_of_core.expect("second sample") > 1.0 {
-                break;
-            }
-            std::thread::yield_now();
-        }
-        let sleeper = tree.members(&proc).unwrap().unwrap();
-        let mut below = Meter::new(tree);
-        assert_eq!(below.sample(&proc, clock::mono()).unwrap().unwrap().processes, 1);
-        let target = crate::pidfd::Target::open_pid(&proc, sleeper[0]).unwrap().unwrap();
-        target.send(vigie_core::ladder::Signal::Kill).unwrap();
-        assert!(target.wait(deadline).unwrap());
-        drop(child);
-        assert_eq!(below.sample(&proc, clock::mono()).unwrap(), None);
-    }
-
-    #[test]
-    fn ticks_of_newcomers_count_and_numbers_given_out_again_do_not_mix() {
-        let before = [(1, 10, 100), (2, 11, 50)];
-        assert_eq!(ticks_between(&before, &[(1, 10, 103), (3, 12, 4)]), 7);
-        assert_eq!(ticks_between(&before, &[(2, 99, 2)]), 2, "another process with the old number");
-        assert_eq!(ticks_between(&before, &[]), 0);
-    }
-
-    /// A folder that looks like a cgroup.
-    #[test]
-    fn a_cgroup_is_read_with_what_lies_below() {
-        let proc = Proc::system().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let inner = folder.path().join("inner");
-        std::fs::create_dir(&inner).unwrap();
-        let me = std::process::id();
-        std::fs::write(folder.path().join("cgroup.procs"), format!("{me}\n")).unwrap();
-        std::fs::write(inner.join("cgroup.procs"), "4294967295\n").unwrap();
-        std::fs::write(folder.path().join("cpu.stat"), "usage_usec 1000\nuser_usec 1\n").unwrap();
-        std::fs::write(folder.path().join("cgroup.events"), "populated 1\n").unwrap();
-        let tree = Tree::Cgroup(Cgroup::existing(folder.path()).unwrap());
-        assert_eq!(tree.members(&proc).unwrap(), Some(vec![me, u32::MAX]));
-        let mut meter = Meter::new(tree);
-        let first = meter.sample(&proc, Mono(0)).unwrap().unwrap();
-        assert_eq!((first.cpu_percent_of_core, first.processes), (None, 1));
-        // Nothing used: the rest is not read again.
-        std::fs::write(folder.path().join("memory.current"), "4096\n").unwrap();
-        let second = meter.sample(&proc, Mono(1_000_000)).unwrap().unwrap();
-        assert_eq!((second.cpu_percent_of_core, second.memory_bytes), (Some(0.0), first.memory_bytes));
-        std::fs::write(folder.path().join("cpu.stat"), "usage_usec 1500\n").unwrap();
-        let third = meter.sample(&proc, Mono(2_000_000)).unwrap().unwrap();
-        assert_eq!((third.cpu_percent_of_core, third.memory_bytes), (Some(50.0), 4096));
-        folder.close().unwrap();
-        let gone = Cgroup::existing(Path::new("/nonexistent/vigie"));
-        assert!(gone.is_none());
-        // What was opened before still answers in a folder that is none of the kernel's; who is in it cannot be told.
-        assert_eq!(meter.tree().members(&proc).unwrap(), None);
-    }
-
-    #[test]
-    fn the_first_line_of_cpu_stat() {
-        assert_eq!(usage_usec(b"usage_usec 42\nuser_usec 1\n"), Some(42));
-        for bad in [b"".as_slice(), b"usage_usec 42", b"user_usec 42\n", b"usage_usec x\n"] {
-            assert_eq!(usage_usec(bad), None);
-        }
-    }
-}
+mod tests;

@@ -18,9 +18,11 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// There is no journal yet: no daemon ever ran here.
-    #[error("there is no journal at {}; it begins with the first start of the daemon", path.display())]
+    /// There is no such file yet: no daemon ever ran here, or none that had something to write into it.
+    #[error("there is no {what} at {}; it begins with the first start of the daemon", path.display())]
     Absent {
+        /// `journal`, …
+        what: &'static str,
         /// Where it was looked for.
         path: PathBuf,
     },

@@ -61,7 +61,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Newer`], [`Error::Io`], [`Error::Full`], [`Error::Database`].
     pub fn open(dir: &Path, now: Wall) -> Result<(Self, Option<Damage>), Error> {
-        file::make_folder(dir)?;
+        crate::file::make_folder(dir)?;
         let path = dir.join(FILE_NAME);
         let (connection, damage) = match file::open(&path) {
             Ok(connection) => (connection, None),

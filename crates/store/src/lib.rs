@@ -1,13 +1,16 @@
-//! What vigie remembers: the journal, the state of the supervisor, and the reader of stored output.
+//! What vigie remembers: the journal, the state of the supervisor, samples, and the reader of stored output.
 //!
 //! # Theory of operation
 //!
-//! Two kinds of things are kept in the state folder, and they are kept apart because they are lost differently.
+//! Three kinds of things are kept in the state folder, and they are kept apart because they are lost differently.
 //!
 //! **The journal** (`journal.db`, [`journal`]) is what vigie says happened, and what it means to do. It is small, and
 //! nothing of it may be lost: an SQLite database in WAL mode with `synchronous=FULL`, so that what was acknowledged
 //! survives `kill -9` and loss of power. One process writes (the daemon, through [`writer`]), any number read at the
 //! same time, also when nobody writes.
+//!
+//! **The samples** (`samples.db`, [`samples`]) are what was measured. A second database, with `synchronous=NORMAL`: the
+//! last seconds may be lost, and all of it can be deleted.
 //!
 //! **The output** (`logs/<service>/NNNNNN.{log,idx}`, [`logs`]) is what the services said. It is large and flows without
 //! pause; keepers append to it without asking anyone, and this crate only reads it. The format is described at
@@ -38,8 +41,10 @@
 //! what is left has no holes.
 
 pub mod error;
+mod file;
 pub mod journal;
 pub mod logs;
+pub mod samples;
 pub mod state;
 pub mod writer;
 

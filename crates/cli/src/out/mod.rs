@@ -102,11 +102,10 @@ fn without_middle(line: String) -> String {
 pub(crate) fn event_style(kind: &str) -> Style {
     match kind {
         "ready" | "healthy" => style::GOOD,
-        "restart_scheduled" | "degraded" | "orphans" | "survivors_ended" | "not_ready" | "log_lost" | "gap" => {
-            style::WARN
-        }
+        "restart_scheduled" | "degraded" | "orphans" | "survivors_ended" | "not_ready" | "log_lost" | "gap"
+        | "samples_stopped" => style::WARN,
         "gave_up" | "spawn_failed" | "stuck" | "conflict" | "keeper_lost" | "dependency_failed" | "journal_damaged"
-        | "answered_by_other" | "adopt_failed" | "claim_held" => style::BAD,
+        | "samples_damaged" | "answered_by_other" | "adopt_failed" | "claim_held" => style::BAD,
         _ => Style::new(),
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod ignore;
 pub(crate) mod kill_all;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod metrics;
 pub(crate) mod ports;
 pub(crate) mod quarantine;
 pub(crate) mod reset;

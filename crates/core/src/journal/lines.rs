@@ -97,6 +97,11 @@ fn line(what: &What) -> String {
         What::JournalDamaged { why, kept_as } => {
             format!("the journal was damaged ({why}) and is kept as {kept_as}; this is a new one")
         }
+        What::SamplesDamaged { why, kept_as } => {
+            format!("the stored samples were damaged ({why}) and are kept as {kept_as}; these are new ones")
+        }
+        What::SamplesStopped { why } => format!("samples are not stored any more: {why}"),
+        What::SamplesResumed => "samples are stored again".to_owned(),
         What::Gap { from, to, why } => {
             let length = std::time::Duration::from_nanos(to.0.saturating_sub(from.0));
             format!("nothing is known about the {} before: {why}", format_rounded(length))

@@ -81,6 +81,12 @@ fn all() -> Vec<(What, &'static str)> {
             "the journal was damaged (torn) and is kept as /s/journal.damaged-1; this is a new one",
         ),
         (
+            What::SamplesDamaged { why: text("torn"), kept_as: "/s/samples.damaged-1".into() },
+            "the stored samples were damaged (torn) and are kept as /s/samples.damaged-1; these are new ones",
+        ),
+        (What::SamplesStopped { why: text("the disk is full") }, "samples are not stored any more: the disk is full"),
+        (What::SamplesResumed, "samples are stored again"),
+        (
             What::Gap { from: Wall(0), to: Wall(60_000_000_000), why: text("no daemon") },
             "nothing is known about the 1m before: no daemon",
         ),

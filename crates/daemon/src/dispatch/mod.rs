@@ -19,7 +19,9 @@ use vigie_core::clock::Mono;
 use vigie_core::ghost::Ghost;
 use vigie_core::identity::{BootId, ProcKey, RunId};
 use vigie_core::journal::{Entry, Subject, What};
+use vigie_core::launch::ServiceKey;
 use vigie_core::run;
+use vigie_core::samples;
 use vigie_core::supervisor::{Action, Event, OpId, Outcome, Request, SessionId, Step, Supervisor};
 use vigie_os::clock;
 use vigie_os::lock::Lock;
@@ -34,6 +36,7 @@ use crate::ledger::{Ledger, Settled, Ticket};
 use crate::link::Links;
 use crate::log::Log;
 use crate::probe::Probes;
+use crate::recorder::{self, Recorder};
 use crate::recover::Recoverer;
 use crate::runs::{Changed, Runs};
 use crate::sampler::Sampler;
@@ -79,6 +82,7 @@ pub(crate) struct Parts {
     pub(crate) probes: Probes,
     pub(crate) recoverer: Recoverer,
     pub(crate) sampler: Sampler,
+    pub(crate) recorder: Recorder,
     pub(crate) sessions: Sessions,
     pub(crate) runs: Runs,
     pub(crate) place: Place,
@@ -141,11 +145,11 @@ impl Dispatch {
         }
         self.look_for_ghosts();
         self.launch_waiting();
-        let measured: Vec<_> =
-            self.parts.runs.iter().filter(|(_, run)| run.main.is_some()).map(|(_, run)| (run.id, run.tree())).collect();
+        let running = self.parts.runs.iter().filter(|(_, run)| run.main.is_some());
+        let running: Vec<ServiceKey> = running.map(|(key, _)| key.clone()).collect();
         let now = clock::mono();
-        for (run, tree) in measured {
-            self.parts.sampler.add(run, tree, now);
+        for key in running {
+            self.measure(&key, now);
         }
         for session in over {
             self.close_session(session);
@@ -194,6 +198,7 @@ impl Dispatch {
     }
 
     fn end(mut self, end: End) -> (Ledger, End) {
+        self.parts.recorder.flush(clock::now());
         let (done, _) = oneshot::channel();
         self.import(done);
         (self.parts.ledger, end)
@@ -213,7 +218,10 @@ impl Dispatch {
             self.step(Event::Tick);
         }
         if self.parts.sampler.due().is_some_and(|due| due <= now) {
-            self.parts.sampler.work(now);
+            let now = clock::now();
+            if let Some(round) = self.parts.sampler.work(now) {
+                self.parts.recorder.take(round, now);
+            }
         }
         self.launch_waiting();
         if self.retry_at.is_some_and(|at| at <= now) {
@@ -249,6 +257,11 @@ impl Dispatch {
             }
             Input::CloseSession(id) => self.close_session(id),
             Input::Import(done) => self.import(done),
+            Input::Flush(done) => self.parts.recorder.flush_and_tell(clock::now(), done),
+            Input::Samples(told) => {
+                let entry = recorder::entry(&told, clock::now());
+                self.record(vec![entry], Vec::new());
+            }
             Input::End(_) => {}
         }
     }
@@ -309,11 +322,18 @@ impl Dispatch {
         let now = clock::now();
         match self.parts.runs.note(&event) {
             Some(Changed::Started(run)) => {
-                if let Some((_, live)) = self.parts.runs.iter().find(|(_, live)| live.id == run) {
-                    self.parts.sampler.add(run, live.tree(), now.mono);
+                let key = self.parts.runs.iter().find(|(_, live)| live.id == run).map(|(key, _)| key.clone());
+                if let Some(key) = key {
+                    self.measure(&key, now.mono);
                 }
             }
-            Some(Changed::Over(run)) => self.parts.sampler.remove(run),
+            Some(Changed::Over(run)) => {
+                self.parts.sampler.remove(run);
+                if self.parts.sampler.due().is_none() {
+                    // Nothing wakes any more that would see to what waits.
+                    self.parts.recorder.flush(now);
+                }
+            }
             None => {}
         }
         self.launches.note(&event);
@@ -325,6 +345,13 @@ impl Dispatch {
             self.look_for_ghosts();
         }
         self.launch_waiting();
+    }
+
+    /// Begins to measure the run of a service.
+    fn measure(&mut self, key: &ServiceKey, now: Mono) {
+        let (Some(run), Some(view)) = (self.parts.runs.get(key), self.parts.supervisor.view(key)) else { return };
+        let subject = samples::Subject::service(&view.project, &key.service, view.mode.as_ref(), key);
+        self.parts.sampler.add(run.id, subject, run.tree(), now);
     }
 
     fn carry_out(&mut self, step: Step, heard: Option<Deed>) {

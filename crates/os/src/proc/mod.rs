@@ -5,6 +5,7 @@
 //! caller and are used again, so that a scan of the whole machine allocates nothing per process.
 
 mod identity;
+mod io;
 pub mod stat;
 pub mod status;
 pub mod text;
@@ -24,6 +25,7 @@ use vigie_core::identity::BootId;
 
 use crate::error::OsError;
 pub use identity::Life;
+pub use io::Moved;
 use stat::Stat;
 use status::Status;
 pub use tree::Member;

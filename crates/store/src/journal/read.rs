@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
@@ -71,7 +70,7 @@ impl Reader {
     /// daemon sets it aside), [`Error::Io`] when it is not ours.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(FILE_NAME);
-        Ok(Self { connection: file::open_to_read(&path)?, path })
+        Ok(Self { connection: file::FORMAT.open_to_read(&path)?, path })
     }
 
     pub(super) fn new(connection: Connection, path: PathBuf) -> Self {
@@ -92,8 +91,7 @@ impl Reader {
 
     /// Closes it without touching the file any more.
     pub(super) fn abandon(self) {
-        // When even this fails, the close writes into a file that is set aside: nothing is lost by it.
-        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        crate::file::abandon(self.connection);
     }
 
     pub(super) fn close(self) -> Result<(), Error> {

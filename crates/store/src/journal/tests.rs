@@ -352,7 +352,7 @@ fn what_a_reader_meets() {
     let odd = dir.path().join("50% of?it#1");
     fs::create_dir(&odd).expect("folder");
     fs::copy(dir.path().join(FILE_NAME), odd.join(FILE_NAME)).expect("copied");
-    let connection = file::open_immutable(&odd.join(FILE_NAME)).expect("opens");
+    let connection = file::FORMAT.open_immutable(&odd.join(FILE_NAME)).expect("opens");
     let reader = Reader::new(connection, odd.join(FILE_NAME));
     assert_eq!(reader.last_seq().expect("reads"), 2_000);
     assert_eq!(fs::read_dir(&odd).expect("folder").count(), 1, "nothing is made beside it");

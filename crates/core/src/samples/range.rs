@@ -1,0 +1,150 @@
+//! From the rows of a stretch of time to what is shown of it: the level that answers, columns, gaps, a summary.
+
+use super::{Level, Moment, Rollup};
+
+/// The steps that people can read, in milliseconds.
+const STEPS: [u64; 15] = [
+    1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000,
+    21_600_000, 86_400_000,
+];
+
+/// Into about so many columns a stretch of time is cut when nobody says.
+const COLUMNS: u64 = 120;
+
+/// One row of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// When it was measured; of a bucket where it begins.
+    pub at: Moment,
+    /// How long the bucket is; of a sample how long after it the next was due. Milliseconds.
+    pub span: u64,
+    /// It is a bucket, not a sample.
+    pub bucket: bool,
+    /// Whoever measured began with this sample: about the time before nobody knows anything.
+    pub begins: bool,
+    /// What was measured.
+    pub rollup: Rollup,
+}
+
+impl Point {
+    /// How long it speaks from its moment on, in milliseconds: what comes later is behind a gap. A look may be late, on a
+    /// busy machine above all.
+    fn reach(&self) -> u64 {
+        if self.bucket { self.span } else { 2 * self.span + 3_000 }
+    }
+
+    /// Where a gap behind it begins.
+    fn end(&self) -> Moment {
+        if self.bucket { self.at.after(self.span) } else { self.at }
+    }
+}
+
+/// A stretch of time in which nothing was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The last sample before it, or the beginning of what was asked for.
+    pub from: Moment,
+    /// The first sample behind it, or the end of what was asked for.
+    pub until: Moment,
+}
+
+/// The gaps of a series between `from` and `until`. `points` are ascending. What lies before `born`, the first sample that the
+/// subject ever had, is none.
+pub fn gaps(points: &[Point], from: Moment, until: Moment, born: Moment) -> Vec<Gap> {
+    let from = from.max(born);
+    let (Some(first), Some(last)) = (points.first(), points.last()) else {
+        return Vec::from_iter((from < until).then_some(Gap { from, until }));
+    };
+    let mut gaps = Vec::new();
+    let due =
+        if first.bucket { Moment(from.0 - from.0 % first.span.max(1)).after(1) } else { from.after(first.reach() + 1) };
+    if due <= first.at {
+        gaps.push(Gap { from, until: first.at });
+    }
+    for pair in points.windows(2) {
+        let (before, after) = (&pair[0], &pair[1]);
+        if after.begins || before.at.after(before.reach().max(after.reach())) < after.at {
+            gaps.push(Gap { from: before.end(), until: after.at });
+        }
+    }
+    if last.at.after(last.reach()) < until {
+        gaps.push(Gap { from: last.end(), until });
+    }
+    gaps
+}
+
+/// The series in columns of `step` milliseconds from `from` on, as many as there are until `until`. A column in which nothing
+/// lies is absent.
+pub fn columns(points: &[Point], from: Moment, until: Moment, step: u64) -> Vec<Option<Rollup>> {
+    let step = step.max(1);
+    let count = until.0.saturating_sub(from.0).div_ceil(step);
+    let mut columns = vec![None; usize::try_from(count).unwrap_or(0)];
+    for point in points {
+        let Some(offset) = point.at.0.checked_sub(from.0) else { continue };
+        let place = usize::try_from(offset / step).unwrap_or(usize::MAX);
+        match columns.get_mut(place) {
+            Some(Some(column)) => Rollup::then(column, &point.rollup),
+            Some(column) => *column = Some(point.rollup),
+            None => {}
+        }
+    }
+    columns
+}
+
+/// A series in a few numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Everything.
+    pub all: Rollup,
+    /// The first row.
+    pub first_at: Moment,
+    /// The last row.
+    pub last_at: Moment,
+}
+
+impl Summary {
+    /// Of `points`, ascending. Absent when there are none.
+    pub fn of(points: &[Point]) -> Option<Self> {
+        let (first, last) = (points.first()?, points.last()?);
+        let mut all = first.rollup;
+        points[1..].iter().for_each(|point| all.then(&point.rollup));
+        Some(Self { all, first_at: first.at, last_at: last.at })
+    }
+}
+
+/// Which level answers: the finest that still is kept for the whole stretch of time; with `step` milliseconds the
+/// coarsest of those whose buckets are not longer. `oldest` is what each level really has: where it has lost its
+/// beginning, the next coarser one answers if that has more.
+pub fn level_for(from: Moment, now: Moment, step: Option<u64>, oldest: &[Option<Moment>; 4]) -> Level {
+    let ago = now.0.saturating_sub(from.0);
+    let enough = || Level::ALL.into_iter().filter(|level| level.age() >= ago);
+    let finest = enough().next().unwrap_or(Level::TwoHours);
+    let asked = step.and_then(|step| enough().rfind(|level| level.span() <= step));
+    let mut level = asked.unwrap_or(finest);
+    while let Some(coarser) = level.coarser() {
+        let begins = oldest[level.number()];
+        let has_all = begins.is_some_and(|begins| begins <= from);
+        let more = |other: Moment| begins.is_none_or(|begins| other.after(coarser.span()) <= begins);
+        if has_all || !oldest[coarser.number()].is_some_and(more) {
+            break;
+        }
+        level = coarser;
+    }
+    level
+}
+
+/// How long a column is, in milliseconds: what was asked for, else so that there are about [`COLUMNS`] of them; but never so
+/// short that there are columns in which nothing could have been measured. `every` is the longest time between two looks
+/// that the rows tell.
+pub fn step_for(from: Moment, until: Moment, level: Level, every: u64, asked: Option<u64>) -> u64 {
+    // Two looks may lie further apart than they should, so each column has room for two.
+    let least = if level == Level::Raw { (2 * every).max(1_000) } else { level.span() };
+    let wanted = asked.unwrap_or_else(|| {
+        let wanted = (until.0.saturating_sub(from.0) / COLUMNS).max(least);
+        STEPS.into_iter().find(|step| *step >= wanted).unwrap_or_else(|| wanted.next_multiple_of(86_400_000))
+    });
+    match level {
+        Level::Raw => wanted.max(least),
+        _ => wanted.max(least).next_multiple_of(level.span()),
+    }
+}
