@@ -314,6 +314,37 @@ pub enum What {
         /// Where the damaged one lies.
         kept_as: OsText,
     },
+    /// Something that is worth telling began ([`crate::incidents`]).
+    IncidentOpened {
+        /// The number of the incident.
+        incident: u64,
+        /// The rule that found it.
+        rule: String,
+        /// How grave it is.
+        severity: String,
+        /// What happened.
+        text: String,
+    },
+    /// It is over.
+    IncidentResolved {
+        /// The number of the incident.
+        incident: u64,
+        /// The rule that found it.
+        rule: String,
+        /// How many signs it had.
+        count: u64,
+        /// Why it is over.
+        text: String,
+    },
+    /// Messages were not delivered, and no further attempt is made.
+    NotifyFailed {
+        /// To which channel.
+        channel: String,
+        /// How many.
+        messages: u64,
+        /// Why.
+        why: String,
+    },
     /// Nothing is known about this stretch of time.
     Gap {
         /// Its beginning.
@@ -371,6 +402,9 @@ pub const KINDS: &[&str] = &[
     "keeper_lost",
     "adopted",
     "journal_damaged",
+    "incident_opened",
+    "incident_resolved",
+    "notify_failed",
     "gap",
     "internal_fault",
 ];
@@ -415,6 +449,9 @@ impl What {
             What::KeeperLost => "keeper_lost",
             What::Adopted { .. } => "adopted",
             What::JournalDamaged { .. } => "journal_damaged",
+            What::IncidentOpened { .. } => "incident_opened",
+            What::IncidentResolved { .. } => "incident_resolved",
+            What::NotifyFailed { .. } => "notify_failed",
             What::Gap { .. } => "gap",
             What::InternalFault { .. } => "internal_fault",
             What::Other(raw) => raw.get("kind").and_then(Value::as_str).unwrap_or("unknown"),

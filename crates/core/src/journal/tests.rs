@@ -81,6 +81,23 @@ fn all() -> Vec<(What, &'static str)> {
             "the journal was damaged (torn) and is kept as /s/journal.damaged-1; this is a new one",
         ),
         (
+            What::IncidentOpened {
+                incident: 4,
+                rule: text("crash-loop"),
+                severity: text("critical"),
+                text: text("crash loop: 5 ends in 3s"),
+            },
+            "incident 4 opened (critical): crash loop: 5 ends in 3s",
+        ),
+        (
+            What::IncidentResolved { incident: 4, rule: text("crash-loop"), count: 9, text: text("it stays up again") },
+            "incident 4 resolved: it stays up again",
+        ),
+        (
+            What::NotifyFailed { channel: text("ops"), messages: 1, why: text("status 401") },
+            "1 message to ops not delivered: status 401",
+        ),
+        (
             What::Gap { from: Wall(0), to: Wall(60_000_000_000), why: text("no daemon") },
             "nothing is known about the 1m before: no daemon",
         ),
