@@ -23,5 +23,8 @@ pub const EVENTS: &str = "/v1/events";
 /// `GET`: the projects that the daemon knows ([`crate::report::Projects`]).
 pub const PROJECTS: &str = "/v1/projects";
 
+/// `POST` a [`crate::settings::Change`]: its outcome ([`crate::settings::Changed`]), once it is stored.
+pub const SETTINGS: &str = "/v1/settings";
+
 /// The largest body that is taken, in bytes. A manifest with its environment is far below.
 pub const BODY_LIMIT: usize = 8 << 20;

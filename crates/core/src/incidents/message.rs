@@ -6,6 +6,7 @@ use super::rule::{RuleName, Severity};
 use crate::clock::Wall;
 use crate::identity::RunId;
 use crate::journal::Subject;
+use crate::manifest::looks_secret;
 
 /// Why a message is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,6 +81,56 @@ impl Message {
         match &self.subject {
             Some(subject) => format!("{mark}{subject}: {}", self.text),
             None => format!("{mark}{}", self.text),
+        }
+    }
+}
+
+/// A line of output as it may leave the machine: what follows a word that looks like the name of a secret, and URLs with a
+/// password in them, are masked (R12.4). Only whoever wrote the line knows whether that was all.
+pub fn masked(line: &str) -> String {
+    let mut hide_next = 0;
+    let mut words = Vec::new();
+    for word in line.split(' ') {
+        let bare = |text: &str| text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+        let (name, value) = match word.find(['=', ':']) {
+            Some(place) if !word[place..].starts_with("://") => (bare(&word[..place]), &word[place + 1..]),
+            _ => (String::new(), word),
+        };
+        if hide_next > 0 && !word.is_empty() {
+            // `Authorization: Bearer abc`: the scheme is no secret, what follows it is.
+            let scheme = ["basic", "bearer", "token"].contains(&word.to_ascii_lowercase().as_str());
+            hide_next = if scheme { 1 } else { 0 };
+            words.push(if scheme { word.to_owned() } else { "***".to_owned() });
+        } else if !name.is_empty() && looks_secret(&name, value) {
+            let kept = &word[..word.len() - value.len()];
+            hide_next = usize::from(value.is_empty());
+            words.push(if value.is_empty() { word.to_owned() } else { format!("{kept}***") });
+        } else if looks_secret("", value) {
+            words.push("***".to_owned());
+        } else {
+            words.push(word.to_owned());
+        }
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_stay_here() {
+        for (line, shown) in [
+            ("connected to db in 3ms: ok", "connected to db in 3ms: ok"),
+            ("DB_PASSWORD=hunter2 PORT=80", "DB_PASSWORD=*** PORT=80"),
+            ("{\"api_token\":\"hunter2\"}", "{\"api_token\":***"),
+            ("password: hunter2, user: anna", "password: *** user: anna"),
+            ("Authorization: Bearer hunter2", "Authorization: Bearer ***"),
+            ("no route to postgres://app:hunter2@db/x", "no route to ***"),
+            ("see https://example.com/a:b", "see https://example.com/a:b"),
+            ("", ""),
+        ] {
+            assert_eq!(masked(line), shown);
         }
     }
 }

@@ -50,7 +50,7 @@ use std::time::Duration;
 
 pub use hours::{Hours, Moment};
 pub use incident::{Cause, Clockwork, Incident, Standing};
-pub use message::{Message, Occasion};
+pub use message::{Message, Occasion, masked};
 pub use rule::{Edits, KEYS, Key, Rule, RuleError, RuleName, Rules, Severity};
 pub use silence::{Scope, Silence};
 pub use stored::Kept;
@@ -112,8 +112,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Without incidents. `origin` is random.
-    pub fn new(origin: u64) -> Self {
+    /// Without incidents, behind entry number `cursor`. `origin` is random.
+    pub fn new(origin: u64, cursor: u64) -> Self {
         Self {
             rules: Rules::default(),
             silences: BTreeMap::new(),
@@ -123,7 +123,7 @@ impl Engine {
             past: VecDeque::new(),
             next: 1,
             origin,
-            cursor: 0,
+            cursor,
             unstored: 0,
             flush_at: None,
             changed: BTreeSet::new(),

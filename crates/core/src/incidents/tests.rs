@@ -33,7 +33,7 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn new() -> Self {
         Self {
-            engine: Engine::new(0xabc),
+            engine: Engine::new(0xabc, 0),
             second: 1000.0,
             seq: 0,
             messages: Vec::new(),

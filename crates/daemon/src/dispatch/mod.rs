@@ -8,6 +8,7 @@ mod deferred;
 pub(crate) mod documents;
 mod launches;
 mod perform;
+mod tell;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -28,7 +29,9 @@ use vigie_store::state::DocumentChange;
 use vigie_store::writer::Batch;
 use vigie_wire::keeper;
 
+use crate::children::Children;
 use crate::import::Imports;
+use crate::incidents::Incidents;
 use crate::input::{End, Input};
 use crate::ledger::{Ledger, Settled, Ticket};
 use crate::link::Links;
@@ -81,6 +84,8 @@ pub(crate) struct Parts {
     pub(crate) sampler: Sampler,
     pub(crate) sessions: Sessions,
     pub(crate) runs: Runs,
+    pub(crate) incidents: Incidents,
+    pub(crate) children: Children,
     pub(crate) place: Place,
     /// The present boot.
     pub(crate) boot: BootId,
@@ -152,6 +157,7 @@ impl Dispatch {
         }
         let (done, _) = oneshot::channel();
         self.import(done);
+        self.catch_up();
     }
 
     /// Deals with one input after the other, until the daemon is to end or `lock` is none any more. Gives back what is to
@@ -201,7 +207,14 @@ impl Dispatch {
 
     /// How long nothing is to be done; absent: for ever.
     fn nap(&self) -> Option<Duration> {
-        let next = [self.deadline, self.parts.sampler.due(), self.launches.due(), self.retry_at, self.tidy_at];
+        let next = [
+            self.deadline,
+            self.parts.sampler.due(),
+            self.launches.due(),
+            self.parts.incidents.due(self.retry_at.is_some()),
+            self.retry_at,
+            self.tidy_at,
+        ];
         let next = next.into_iter().flatten().min()?;
         // The runtime's timers have a grain of a millisecond and never fire early.
         Some(next.since(clock::mono()).min(NAP))
@@ -216,6 +229,7 @@ impl Dispatch {
             self.parts.sampler.work(now);
         }
         self.launch_waiting();
+        self.look_at_incidents(now);
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry();
         }
@@ -249,6 +263,9 @@ impl Dispatch {
             }
             Input::CloseSession(id) => self.close_session(id),
             Input::Import(done) => self.import(done),
+            Input::Change { change, reply } => self.change(change, reply),
+            Input::Posted { channel, verdict } => self.posted(&channel, verdict),
+            Input::Explained { incident, lines } => self.explained(incident, lines),
             Input::End(_) => {}
         }
     }
@@ -364,11 +381,13 @@ impl Dispatch {
 
     fn settled(&mut self, settled: Settled) {
         match settled {
-            Settled::Stored { anew: false } => {}
-            Settled::Stored { anew: true } => {
-                self.parts.log.line("the journal was damaged and begun anew");
-                let changes = self.all_documents();
-                self.record(Vec::new(), changes);
+            Settled::Stored { anew, news } => {
+                if anew {
+                    self.parts.log.line("the journal was damaged and begun anew");
+                    let changes = self.all_documents();
+                    self.record(Vec::new(), changes);
+                }
+                self.heard(news);
             }
             Settled::Lost(lost) => {
                 self.parts.log.line(&format!("the journal cannot be written: {}", lost.error));
@@ -409,6 +428,10 @@ impl Dispatch {
             Deed::Tell(done) => {
                 let _ = done.send(());
             }
+            Deed::Answer { reply, changed } => {
+                let _ = reply.send(Ok(changed));
+            }
+            Deed::Post => self.post(),
             Deed::Acknowledge { key, run, seq } => {
                 // What could not be stored is not acknowledged: the keeper keeps it for the next daemon.
                 if self.unsaved.is_empty() && self.lost.is_none() {

@@ -107,7 +107,7 @@ proptest! {
     /// told before is not told again.
     #[test]
     fn hearing_again_tells_nothing_twice(steps in proptest::collection::vec((0..17_u8, 0..80_u32), 1..200)) {
-        let mut engine = Engine::new(7);
+        let mut engine = Engine::new(7, 0);
         let mut stored = engine.kept(Now::default());
         let mut journal: Vec<Entry> = Vec::new();
         let mut messages: Vec<Message> = Vec::new();
