@@ -171,6 +171,8 @@ impl Engine {
         let track = self.tracks.entry(subject.clone()).or_default();
         track.forget(Mono(when.0.saturating_sub(nanos(loops.within))));
         let signs = track.read(when, entry, &loops, failing);
+        // What is decided after the end of a run is about that run.
+        let entry = &Entry { run: entry.run.or(track.run), ..entry.clone() };
         if track.is_idle() {
             self.tracks.remove(&subject);
         }

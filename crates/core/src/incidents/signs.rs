@@ -64,7 +64,7 @@ pub(super) enum Sign {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Track {
     /// The run that was spoken of last.
-    run: Option<RunId>,
+    pub(super) run: Option<RunId>,
     /// How it ended, or what kept it from starting.
     ended: Option<String>,
     /// It was not ready in time.

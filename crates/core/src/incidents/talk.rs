@@ -89,7 +89,7 @@ impl Engine {
             opened: incident.opened,
             at: at.now.wall,
             run: incident.run,
-            wants_lines: if occasion == Occasion::Resolved || incident.run.is_none() { 0 } else { rule.lines },
+            wants_lines: if occasion == Occasion::Resolved { 0 } else { rule.lines },
             lines: Vec::new(),
         });
         self.changed.insert(key.clone());

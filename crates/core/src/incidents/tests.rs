@@ -67,7 +67,10 @@ impl Bench {
 
     pub(super) fn hear_of(&mut self, service: &str, what: What) {
         let subject = Subject::Service { project: name("demo"), service: name(service), mode: None };
-        let entry = Entry::new(self.at().now.wall, subject, Some(RunId(self.run)), what);
+        // What the supervisor decides after the end of a run names none.
+        let after = matches!(what, What::RestartScheduled { .. } | What::GaveUp { .. } | What::WantedDown { .. });
+        let run = Some(RunId(self.run)).filter(|_| !after);
+        let entry = Entry::new(self.at().now.wall, subject, run, what);
         self.seq += 1;
         let turn = self.engine.hear(self.at(), self.seq, &entry);
         self.take(turn);
