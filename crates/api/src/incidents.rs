@@ -207,3 +207,54 @@ impl From<&Silence> for ShownSilence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use vigie_core::clock::Wall;
+    use vigie_core::incidents::Clockwork;
+
+    #[test]
+    fn the_shape_of_incidents() {
+        let name = |text| Name::new(text).expect("name");
+        let incident = Incident {
+            id: 3,
+            subject: Subject::Service { project: name("demo"), service: name("api"), mode: None },
+            rule: RuleName::CrashLoop,
+            severity: Severity::Critical,
+            standing: Standing::Open,
+            since: Wall(0),
+            opened: Some(Wall(1_000_000)),
+            last: Wall(2_000_000),
+            resolved: None,
+            count: 5,
+            text: "crash loop".to_owned(),
+            outcome: None,
+            run: Some(RunId(5)),
+            output: vec!["panic".to_owned()],
+            clock: Clockwork::default(),
+        };
+        let report = Report { schema: crate::SCHEMA, daemon: false, incidents: vec![Shown::from(&incident)] };
+        assert_eq!(
+            serde_json::to_string(&report).expect("encodes"),
+            "{\"schema\":1,\"daemon\":false,\"incidents\":[{\"id\":3,\"standing\":\"open\",\"severity\":\"critical\",\
+             \"rule\":\"crash-loop\",\"project\":\"demo\",\"service\":\"api\",\"text\":\"crash loop\",\"count\":5,\
+             \"since\":\"1970-01-01T00:00:00.000Z\",\"opened\":\"1970-01-01T00:00:00.001Z\",\
+             \"last\":\"1970-01-01T00:00:00.002Z\",\"resolved\":null,\"outcome\":null,\"run\":\"0000000000000005\",\
+             \"output\":[\"panic\"],\"told\":false}]}"
+        );
+    }
+
+    /// What is stored can be read by later versions: this is what the first one wrote.
+    #[test]
+    fn a_stored_incident_of_the_first_version() {
+        let text = "{\"id\":1,\"subject\":{\"service\":{\"project\":\"demo\",\"service\":\"api\",\"mode\":null}},\
+            \"rule\":\"crash-loop\",\"severity\":\"critical\",\"standing\":\"resolved\",\"since\":1,\"opened\":2,\"last\":3,\
+            \"resolved\":4,\"count\":200,\"text\":\"crash loop\",\"outcome\":\"it stays up again\",\"run\":null,\"output\":[],\
+            \"clock\":{\"first\":1,\"raise_at\":null,\"clear_at\":null,\"clear_why\":null,\"told\":true,\"told_at\":2,\
+            \"reminders\":0,\"openings\":1,\"runs\":[]}}";
+        let incident: Incident = serde_json::from_str(text).expect("reads");
+        assert_eq!((incident.count, Shown::from(&incident).told), (200, true));
+    }
+}

@@ -156,8 +156,8 @@ fn ordinary_life_is_silent() {
     assert_eq!((&got[0].body["service"], &got[0].body["rule"]), (&"bad".into(), &"gave-up".into()), "{got:#?}");
     assert_eq!(incidents(&world).len(), 1);
     shows(&world.vigie(&["incidents"]).run().code(1), "gave up");
-    // Stopped on request: nobody wants it any more.
-    world.vigie(&["stop", "bad", "--yes"]).run();
+    // Taken down on request: nobody wants it any more.
+    world.vigie(&["down", "--yes"]).run();
     receiver.wait(2);
     assert_eq!(receiver.occasions("bad"), ["opened", "resolved"]);
 }

@@ -152,7 +152,7 @@ impl Engine {
 
     /// Whether any rule looks at the time of day.
     pub fn has_quiet_hours(&self) -> bool {
-        RuleName::ALL.into_iter().any(|name| self.rules.get(name).quiet.is_some())
+        self.rules.have_quiet_hours()
     }
 
     /// Hears entry number `seq`. One that it heard before changes nothing.
@@ -170,7 +170,7 @@ impl Engine {
         let loops = self.rules.get(RuleName::CrashLoop);
         let track = self.tracks.entry(subject.clone()).or_default();
         track.forget(Mono(when.0.saturating_sub(nanos(loops.within))));
-        let signs = track.read(when, entry, &loops, failing);
+        let signs = track.read(when, entry, loops, failing);
         // What is decided after the end of a run is about that run.
         let entry = &Entry { run: entry.run.or(track.run), ..entry.clone() };
         if track.is_idle() {
@@ -330,7 +330,7 @@ impl Engine {
         at: Moment,
         turn: &mut Turn,
     ) {
-        let rule = self.rules.get(name);
+        let rule = self.rules.get(name).clone();
         if !rule.on {
             return;
         }

@@ -313,26 +313,35 @@ fn nearest(text: &str, known: impl Iterator<Item = &'static str>) -> Option<Stri
 pub type Edits = BTreeMap<String, String>;
 
 /// All rules.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     edits: BTreeMap<RuleName, Edits>,
+    /// What follows from them, in the order of [`RuleName::ALL`]: asked for with every entry.
+    current: [Rule; RuleName::ALL.len()],
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::new([])
+    }
 }
 
 impl Rules {
     /// From what was kept. What this version does not understand stays there and does nothing.
     pub fn new(edits: impl IntoIterator<Item = (RuleName, Edits)>) -> Self {
-        Self { edits: edits.into_iter().collect() }
+        let edits: BTreeMap<RuleName, Edits> = edits.into_iter().collect();
+        let current = RuleName::ALL.map(|name| edited(name, edits.get(&name)));
+        Self { edits, current }
     }
 
     /// A rule as it is now.
-    pub fn get(&self, name: RuleName) -> Rule {
-        let mut rule = Rule::default_of(name);
-        for (key, value) in self.edits.get(&name).into_iter().flatten() {
-            if let Some(key) = KEYS.iter().find(|known| known.name == key && known.fits(name)) {
-                let _ = rule.set(key, value);
-            }
-        }
-        rule
+    pub fn get(&self, name: RuleName) -> &Rule {
+        &self.current[name as usize]
+    }
+
+    /// Whether any of them looks at the time of day.
+    pub fn have_quiet_hours(&self) -> bool {
+        self.current.iter().any(|rule| rule.quiet.is_some())
     }
 
     /// What was changed of a rule.
@@ -345,7 +354,7 @@ impl Rules {
     /// # Errors
     /// When a key or a value does not fit.
     pub fn set(&mut self, name: RuleName, changes: &[(String, String)]) -> Result<(), RuleError> {
-        let mut rule = self.get(name);
+        let mut rule = self.get(name).clone();
         let mut edits = self.edits.get(&name).cloned().unwrap_or_default();
         for (key, value) in changes {
             let known = KEYS.iter().find(|known| known.name == key && known.fits(name));
@@ -358,11 +367,24 @@ impl Rules {
             edits.insert(key.clone(), value.clone());
         }
         self.edits.insert(name, edits);
+        self.current[name as usize] = rule;
         Ok(())
     }
 
     /// Makes a rule as it is when nobody changed it.
     pub fn reset(&mut self, name: RuleName) {
         self.edits.remove(&name);
+        self.current[name as usize] = Rule::default_of(name);
     }
+}
+
+fn edited(name: RuleName, edits: Option<&Edits>) -> Rule {
+    let mut rule = Rule::default_of(name);
+    for (key, value) in edits.into_iter().flatten() {
+        if let Some(key) = KEYS.iter().find(|known| known.name == key && known.fits(name)) {
+            // What an older version took and this one does not, does nothing.
+            let _ = rule.set(key, value);
+        }
+    }
+    rule
 }

@@ -129,6 +129,11 @@ impl Track {
                 let why = || format!("it was stopped by {by}");
                 vec![over(Cause::Failing, why()), over(Cause::Health, why()), over(Cause::Keeper, why())]
             }
+            // It was up for long enough, or somebody has seen to it.
+            What::Reset { cause } => {
+                self.ends.clear();
+                vec![over(Cause::Failing, format!("its restart counter was reset: {cause}"))]
+            }
             What::Stuck { .. } => vec![raise(RuleName::Ghost, 1)],
             What::Quarantined { .. } => vec![Sign::More { cause: Cause::Ghost, text: describe(entry) }],
             What::GhostGone { .. } => entry.run.map(Sign::Gone).into_iter().collect(),
@@ -156,7 +161,6 @@ impl Track {
             | What::StillHeld { .. }
             | What::ClaimHeld { .. }
             | What::LogLost { .. }
-            | What::Reset { .. }
             | What::Conflict { .. }
             | What::DependencyFailed { .. }
             | What::Adopted { .. }

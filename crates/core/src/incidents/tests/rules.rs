@@ -14,7 +14,8 @@ fn settings_are_read_back_as_they_are_shown() {
             rule.shown(name).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let mut rules = Rules::default();
         rules.set(name, &shown).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(rules.get(name), rule, "{name}");
+        assert_eq!(*rules.get(name), rule, "{name}");
+        assert_eq!(RuleName::ALL[name as usize], name);
         assert_eq!(name.name().parse(), Ok(name));
         assert_eq!(shown.iter().any(|(key, _)| key == "exits"), name == RuleName::CrashLoop);
     }

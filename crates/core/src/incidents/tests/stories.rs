@@ -93,6 +93,17 @@ fn giving_up_is_told_and_open_until_it_runs_again() {
     assert_eq!(bench.told(), [(Occasion::Opened, 1), (Occasion::Resolved, 1)]);
 }
 
+/// Of a service whose project is gone nothing can be taken down.
+#[test]
+fn a_reset_ends_it_too() {
+    let mut bench = Bench::new();
+    bench.start();
+    bench.exit();
+    bench.hear(gave_up());
+    bench.hear(What::Reset { cause: "asked for".to_owned() });
+    assert_eq!(bench.told(), [(Occasion::Opened, 1), (Occasion::Resolved, 1)]);
+}
+
 /// The end of a crash loop by giving up is the same story.
 #[test]
 fn giving_up_in_a_crash_loop_is_the_same_story() {
