@@ -17,11 +17,13 @@ pub struct Incidents {
     /// What it journalled: heard by itself, too.
     entries: Vec<Entry>,
     seq: u64,
+    /// Until when the clock was looked at.
+    now: Now,
 }
 
 impl Default for Incidents {
     fn default() -> Self {
-        Self { engine: Engine::new(1, 0), messages: Vec::new(), entries: Vec::new(), seq: 0 }
+        Self { engine: Engine::new(1, 0), messages: Vec::new(), entries: Vec::new(), seq: 0, now: Now::default() }
     }
 }
 
@@ -49,16 +51,15 @@ impl Incidents {
     /// Keeps every deadline until then.
     fn pass(&mut self, until: Now) {
         loop {
-            let Some(due) = self.engine.deadline(Moment { now: until, offset: 0 }).filter(|due| *due <= until.mono)
-            else {
-                return;
-            };
-            let before = until.mono.since(due);
-            let wall = Wall(until.wall.0.saturating_sub(u64::try_from(before.as_nanos()).unwrap_or(u64::MAX)));
-            let now = Now { mono: due, wall };
-            let turn = self.engine.tick(Moment { now, offset: 0 });
-            self.take(turn, now);
+            let due = self.engine.deadline(Moment { now: self.now, offset: 0 });
+            let Some(due) = due.filter(|due| *due <= until.mono) else { break };
+            let mono = due.max(self.now.mono);
+            let before = u64::try_from(until.mono.since(mono).as_nanos()).unwrap_or(u64::MAX);
+            self.now = Now { mono, wall: Wall(until.wall.0.saturating_sub(before)) };
+            let turn = self.engine.tick(Moment { now: self.now, offset: 0 });
+            self.take(turn, self.now);
         }
+        self.now = until;
     }
 
     /// Everything was asked down. After a day everything that was told to be open was told to be over.
@@ -67,8 +68,13 @@ impl Incidents {
     /// What is not as it should be.
     pub fn at_rest(&self, now: Now) -> Result<(), String> {
         const DAY: Duration = Duration::from_secs(86_400);
-        let mut last =
-            Self { messages: self.messages.clone(), entries: Vec::new(), seq: self.seq, engine: self.engine.clone() };
+        let mut last = Self {
+            messages: self.messages.clone(),
+            entries: Vec::new(),
+            seq: self.seq,
+            engine: self.engine.clone(),
+            now: self.now,
+        };
         let nanos = u64::try_from(DAY.as_nanos()).unwrap_or(u64::MAX);
         last.pass(Now { mono: now.mono + DAY, wall: Wall(now.wall.0 + nanos) });
         if let Some(open) = last.engine.live().find(|incident| incident.standing != Standing::Resolved) {
