@@ -60,12 +60,14 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| exchange.malformed(error.to_string()))
     }
 
-    /// Has something done that needs no words, and asks for one answer.
+    /// Sends a body and asks for one answer.
     ///
     /// # Errors
     /// As [`Client::get_json`].
-    pub async fn post_json<A: DeserializeOwned>(&self, path: &str) -> Result<A, Error> {
-        let (exchange, response) = self.send(Method::POST, path, Bytes::new()).await?;
+    pub async fn post_json<B: Serialize, A: DeserializeOwned>(&self, path: &str, body: &B) -> Result<A, Error> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| Error::Malformed { request: format!("POST {path}"), why: error.to_string() })?;
+        let (exchange, response) = self.send(Method::POST, path, body.into()).await?;
         let body = response.into_body().collect().await.map_err(|error| exchange.broken(&error))?.to_bytes();
         serde_json::from_slice(&body).map_err(|error| exchange.malformed(error.to_string()))
     }

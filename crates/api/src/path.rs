@@ -26,6 +26,8 @@ pub const PROJECTS: &str = "/v1/projects";
 /// `POST`: the samples that were taken until now are stored, so that whoever reads them sees the last. Answered with
 /// [`crate::metrics::Flushed`] when they are.
 pub const FLUSH_SAMPLES: &str = "/v1/samples/flush";
+/// `POST` a [`crate::settings::Change`]: its outcome ([`crate::settings::Changed`]), once it is stored.
+pub const SETTINGS: &str = "/v1/settings";
 
 /// The largest body that is taken, in bytes. A manifest with its environment is far below.
 pub const BODY_LIMIT: usize = 8 << 20;

@@ -45,7 +45,7 @@ pub(crate) async fn status(place: &Place, watch: bool) -> Result<Option<Report>,
 /// or does not answer has stored what it could.
 pub(crate) async fn flush_samples(place: &Place) {
     let client = Client::new(place.daemon_socket());
-    let flushed = client.post_json::<vigie_api::metrics::Flushed>(path::FLUSH_SAMPLES);
+    let flushed = client.post_json::<(), vigie_api::metrics::Flushed>(path::FLUSH_SAMPLES, &());
     let _ = tokio::time::timeout(PATIENCE, flushed).await;
 }
 

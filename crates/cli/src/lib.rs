@@ -14,6 +14,7 @@
 //! | `context` | where vigie's files lie, which project is meant, who asks |
 //! | `daemon` | talking with the daemon |
 //! | `look` | what runs, seen without it |
+//! | `settings` | rules, silences and incidents in the database |
 //! | `select` | from targets as they are written to services |
 //! | `plan`, `confirm` | what a verb will end, and whether it may (R3.2) |
 //! | `judged` | why a process does not go on |
@@ -60,6 +61,7 @@ mod respawn;
 mod runs;
 mod scene;
 mod select;
+mod settings;
 mod strays;
 mod verbs;
 mod watch;
@@ -112,6 +114,9 @@ fn dispatch(verb: Verb) -> Verdict {
         Verb::Logs(args) => verbs::logs::run(&args),
         Verb::Events(args) => verbs::events::run(&args),
         Verb::Metrics(args) => verbs::metrics::run(&args),
+        Verb::Incidents(args) => verbs::incidents::run(&args),
+        Verb::Rules(args) => verbs::rules::run(&args),
+        Verb::Notify(args) => verbs::notify::run(&args),
         Verb::Ports(args) => verbs::ports::run(&args),
         Verb::Free(args) => verbs::free::run(&args),
         Verb::End(args) => verbs::end::run(&args),

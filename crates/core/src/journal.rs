@@ -328,6 +328,37 @@ pub enum What {
     },
     /// Samples can be stored again.
     SamplesResumed,
+    /// Something that is worth telling began ([`crate::incidents`]).
+    IncidentOpened {
+        /// The number of the incident.
+        incident: u64,
+        /// The rule that found it.
+        rule: String,
+        /// How grave it is.
+        severity: String,
+        /// What happened.
+        text: String,
+    },
+    /// It is over.
+    IncidentResolved {
+        /// The number of the incident.
+        incident: u64,
+        /// The rule that found it.
+        rule: String,
+        /// How many signs it had.
+        count: u64,
+        /// Why it is over.
+        text: String,
+    },
+    /// Messages were not delivered, and no further attempt is made.
+    NotifyFailed {
+        /// To which channel.
+        channel: String,
+        /// How many.
+        messages: u64,
+        /// Why.
+        why: String,
+    },
     /// Nothing is known about this stretch of time.
     Gap {
         /// Its beginning.
@@ -388,6 +419,9 @@ pub const KINDS: &[&str] = &[
     "samples_damaged",
     "samples_stopped",
     "samples_resumed",
+    "incident_opened",
+    "incident_resolved",
+    "notify_failed",
     "gap",
     "internal_fault",
 ];
@@ -435,6 +469,9 @@ impl What {
             What::SamplesDamaged { .. } => "samples_damaged",
             What::SamplesStopped { .. } => "samples_stopped",
             What::SamplesResumed => "samples_resumed",
+            What::IncidentOpened { .. } => "incident_opened",
+            What::IncidentResolved { .. } => "incident_resolved",
+            What::NotifyFailed { .. } => "notify_failed",
             What::Gap { .. } => "gap",
             What::InternalFault { .. } => "internal_fault",
             What::Other(raw) => raw.get("kind").and_then(Value::as_str).unwrap_or("unknown"),

@@ -25,6 +25,8 @@
 //! | [`recognise`], [`protect`] | whether a process is the same thing as a service; which are never ended |
 //! | [`run`] | what happens to a run, as its keeper tells it |
 //! | [`journal`] | what is worth remembering: kinds, subjects, texts |
+//! | [`incidents`] | from entries to one story per cause, and what is told of it when |
+//! | [`outbox`] | messages until they are delivered: order, attempts, rate |
 //! | [`why`] | from facts to one explanation, with evidence and remedies |
 //! | [`stuck`] | what keeps a process from going on or from ending, and what frees it |
 //! | [`doctor`] | what is wrong on the machine, from look to look |
@@ -39,12 +41,14 @@ pub mod exit;
 pub mod exit_code;
 pub mod ghost;
 pub mod identity;
+pub mod incidents;
 pub mod journal;
 pub mod ladder;
 pub mod launch;
 pub mod logindex;
 pub mod manifest;
 pub mod name;
+pub mod outbox;
 pub mod plan;
 pub mod policy;
 pub mod ports;

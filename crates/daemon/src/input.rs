@@ -2,7 +2,11 @@
 
 use tokio::sync::oneshot;
 
+use vigie_api::settings::{Change, Changed};
+use vigie_core::exit_code::ExitCode;
 use vigie_core::identity::ProcKey;
+use vigie_core::name::Name;
+use vigie_core::outbox::Verdict;
 use vigie_core::supervisor::{Event, Outcome, Request, SessionId};
 use vigie_store::samples::Told;
 
@@ -44,8 +48,36 @@ pub(crate) enum Input {
     Flush(oneshot::Sender<()>),
     /// What the thread that writes samples has to tell.
     Samples(Told),
+    /// A client changes a rule or a silence.
+    Change {
+        /// How.
+        change: Change,
+        /// Where it is told that it is stored, or why it cannot be.
+        reply: oneshot::Sender<Result<Changed, Refused>>,
+    },
+    /// Something came of an attempt to deliver a message.
+    Posted {
+        /// To which channel.
+        channel: Name,
+        /// What.
+        verdict: Verdict,
+    },
+    /// The last lines of output that explain an incident.
+    Explained {
+        /// Which.
+        incident: u64,
+        /// They.
+        lines: Vec<String>,
+    },
     /// The daemon is to end.
     End(End),
+}
+
+/// Why a change is not made.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) code: ExitCode,
+    pub(crate) why: String,
 }
 
 /// Why the daemon ends.

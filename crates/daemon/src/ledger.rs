@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 
 use vigie_api::journal::JournalLine;
-use vigie_store::journal::Retention;
+use vigie_store::journal::{Retention, Stored};
 use vigie_store::writer::{Batch, Done, NotStored, QUEUE, Writer};
 
 use crate::log::Log;
@@ -53,6 +53,8 @@ pub(crate) enum Settled {
     Stored {
         /// The journal was damaged and is a new one.
         anew: bool,
+        /// What is new in the journal by it.
+        news: Vec<Stored>,
     },
     /// It is not.
     Lost(Box<NotStored>),
@@ -136,7 +138,9 @@ impl Ledger {
         match answer {
             Ok(done) => {
                 self.tell(&done);
-                Settled::Stored { anew: done.damage.is_some() }
+                let numbered = done.batch.entries.into_iter().zip(done.numbers);
+                let news = numbered.filter_map(|(entry, seq)| Some(Stored { seq: seq?, entry })).collect();
+                Settled::Stored { anew: done.damage.is_some(), news }
             }
             Err(lost) => Settled::Lost(Box::new(lost)),
         }
@@ -200,7 +204,7 @@ mod tests {
         run(async {
             for ticket in 1..=count + 1 {
                 assert!(!ledger.is_settled(ticket));
-                assert!(matches!(ledger.settle().await, Settled::Stored { anew: false }));
+                assert!(matches!(ledger.settle().await, Settled::Stored { anew: false, .. }));
                 assert!(ledger.is_settled(ticket));
                 match listener.try_recv() {
                     Ok(line) => assert_eq!(line.seq, Some(ticket)),

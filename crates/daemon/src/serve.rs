@@ -24,6 +24,7 @@ use crate::dispatch::{Dispatch, Parts, documents};
 use crate::door::Door;
 use crate::ghosts;
 use crate::http::{CONNECTIONS, Desk};
+use crate::incidents::Incidents;
 use crate::input::{End, Input};
 use crate::ledger::Ledger;
 use crate::link::{Links, Spawner, Surroundings};
@@ -46,7 +47,7 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 /// What an earlier daemon kept.
 pub(crate) struct Kept {
     /// It was written in this boot.
-    same_boot: bool,
+    pub(crate) same_boot: bool,
     /// What nobody needs any more.
     pub(crate) unused: Vec<DocumentChange>,
     services: Vec<Stored>,
@@ -100,6 +101,7 @@ pub(crate) struct Beginning<'a> {
     /// The soft limit of open files as it was.
     pub(crate) open_files: Option<u64>,
     pub(crate) kept: Kept,
+    pub(crate) incidents: Incidents,
     pub(crate) ledger: Ledger,
 }
 
@@ -108,7 +110,7 @@ pub(crate) struct Beginning<'a> {
 /// # Errors
 /// Only before it serves.
 pub(crate) async fn serve(beginning: Beginning<'_>) -> Result<(Ledger, End), StartError> {
-    let Beginning { options, about, lock, log, open_files, kept, ledger } = beginning;
+    let Beginning { options, about, lock, log, open_files, kept, incidents, ledger } = beginning;
     let place = &options.place;
     let (inputs, queue) = mpsc::channel(INPUTS);
     listen_to_signals(&inputs)?;
@@ -123,12 +125,14 @@ pub(crate) async fn serve(beginning: Beginning<'_>) -> Result<(Ledger, End), Sta
         supervisor: Supervisor::new(seed),
         ledger,
         links: Links::new(surroundings),
-        probes: Probes::new(inputs.clone(), children),
+        probes: Probes::new(inputs.clone(), children.clone()),
         recoverer: Recoverer { place: place.clone(), inputs: inputs.clone(), log: log.clone() },
         sampler: Sampler::new(Proc::system()?),
         recorder: Recorder::new(place.state.clone(), inputs.clone(), log.clone()),
         sessions: Sessions::default(),
         runs: Runs::default(),
+        incidents,
+        children,
         place: place.clone(),
         boot: proc.boot_id().clone(),
         inputs: inputs.clone(),

@@ -14,6 +14,7 @@ use vigie_os::proc::Proc;
 use vigie_store::journal::Journal;
 use vigie_store::writer::{Batch, Writer};
 
+use crate::incidents::Incidents;
 use crate::input::End;
 use crate::ledger::Ledger;
 use crate::log::Log;
@@ -112,6 +113,8 @@ pub fn run(options: Options) -> Result<(), StartError> {
     let (journal, damage) = Journal::open(&options.place.state, started.wall)?;
     let boot = Proc::system()?.boot_id().clone();
     let mut kept = Kept::read(&journal, &boot, &log)?;
+    let seed = vigie_os::random::u64()?;
+    let incidents = Incidents::read(&journal, &options.place, kept.same_boot, seed, &log)?;
     let mut documents = std::mem::take(&mut kept.unused);
     documents.push(serve::keep_boot(&boot)?);
     let mut entries: Vec<Entry> = damage.iter().map(|damage| damage.entry(started.wall)).collect();
@@ -127,7 +130,16 @@ pub fn run(options: Options) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(StartError::io("start its runtime"))?;
-    let parts = serve::Beginning { options: &options, about, lock: &lock, log: log.clone(), open_files, kept, ledger };
+    let parts = serve::Beginning {
+        options: &options,
+        about,
+        lock: &lock,
+        log: log.clone(),
+        open_files,
+        kept,
+        incidents,
+        ledger,
+    };
     let (mut ledger, end) = runtime.block_on(serve::serve(parts))?;
     drop(runtime);
     log.line(&format!("ended: {end}"));

@@ -192,6 +192,7 @@ pub fn at_rest(world: &World, last: OpId) -> Result<(), String> {
             return Err(format!("the end of the ghost {run} is {told} times in the journal"));
         }
     }
+    world.disk.incidents.at_rest(world.now())?;
     // Invariant 5: every event of a keeper is in the journal; that none is there twice, the disk sees to.
     for (key, folder) in &world.folders {
         if daemon.supervisor.view(key).is_none() {

@@ -43,6 +43,7 @@ struct Commit {
 pub fn begin(world: &mut World) {
     world.lives += 1;
     let life = world.lives;
+    crate::incidents::restore(world);
     let mut supervisor = Supervisor::new(world.draws.bits());
     let mut links = BTreeMap::new();
     let mut found = Vec::new();
@@ -227,6 +228,7 @@ fn take(world: &mut World, step: Step) {
 
 /// Everything that waits is committed together.
 pub fn committed(world: &mut World, life: u64) {
+    let now = world.now();
     let Some(daemon) = world.daemon.as_mut().filter(|daemon| daemon.life == life) else { return };
     let mut actions = Vec::new();
     for commit in daemon.commits.drain(..) {
@@ -234,6 +236,7 @@ pub fn committed(world: &mut World, life: u64) {
             if entry.run.zip(entry.run_seq).is_some_and(|event| !world.disk.numbered.insert(event)) {
                 continue;
             }
+            world.disk.incidents.committed(&entry, now);
             world.disk.journal.push(entry);
         }
         for document in commit.documents {

@@ -10,12 +10,16 @@
 //! After every happening [`check`] looks at the invariants of `ARCHITECTURE.md`; at the end of a schedule faults cease,
 //! and everything must come to rest: requests answered, the journal complete, and after a last `down` nothing alive.
 //!
+//! What is journalled goes through the real [`vigie_core::incidents::Engine`], too ([`incidents`]): whatever a schedule does, what
+//! was told to be open is told to be over, and few messages are sent.
+//!
 //! What is not simulated, because it is no decision: the kernel's side of locks and containment (`tests/real`,
 //! `crates/keeper/tests`), and the bytes of protocol, journal and logs.
 
 pub mod check;
 pub mod daemon;
 pub mod ghosts;
+pub mod incidents;
 pub mod keeper;
 pub mod scenario;
 pub mod world;

@@ -96,6 +96,8 @@ pub struct Disk {
     pub documents: BTreeMap<ServiceKey, Stored>,
     /// Ghosts as they were stored.
     pub ghosts: BTreeMap<RunId, Ghost>,
+    /// What was made of the journal.
+    pub incidents: crate::incidents::Incidents,
 }
 
 /// Something that will happen.

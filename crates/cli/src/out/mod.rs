@@ -101,11 +101,12 @@ fn without_middle(line: String) -> String {
 /// How the line of a journal entry of this kind is coloured.
 pub(crate) fn event_style(kind: &str) -> Style {
     match kind {
-        "ready" | "healthy" => style::GOOD,
+        "ready" | "healthy" | "incident_resolved" => style::GOOD,
         "restart_scheduled" | "degraded" | "orphans" | "survivors_ended" | "not_ready" | "log_lost" | "gap"
         | "samples_stopped" => style::WARN,
         "gave_up" | "spawn_failed" | "stuck" | "conflict" | "keeper_lost" | "dependency_failed" | "journal_damaged"
-        | "samples_damaged" | "answered_by_other" | "adopt_failed" | "claim_held" => style::BAD,
+        | "samples_damaged" | "answered_by_other" | "adopt_failed" | "claim_held" | "incident_opened"
+        | "notify_failed" => style::BAD,
         _ => Style::new(),
     }
 }

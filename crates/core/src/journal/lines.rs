@@ -102,6 +102,13 @@ fn line(what: &What) -> String {
         }
         What::SamplesStopped { why } => format!("samples are not stored any more: {why}"),
         What::SamplesResumed => "samples are stored again".to_owned(),
+        What::IncidentOpened { incident, severity, text, .. } => {
+            format!("incident {incident} opened ({severity}): {text}")
+        }
+        What::IncidentResolved { incident, text, .. } => format!("incident {incident} resolved: {text}"),
+        What::NotifyFailed { channel, messages, why } => {
+            format!("{} to {channel} not delivered: {why}", counted_long(*messages, "message", "messages"))
+        }
         What::Gap { from, to, why } => {
             let length = std::time::Duration::from_nanos(to.0.saturating_sub(from.0));
             format!("nothing is known about the {} before: {why}", format_rounded(length))
@@ -140,6 +147,10 @@ fn contained(containment: Containment) -> &'static str {
 
 fn counted(count: u32, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn counted_long(count: u64, one: &str, many: &str) -> String {
+    counted(u32::try_from(count).unwrap_or(u32::MAX), one, many)
 }
 
 /// `: a, b and 3 more`

@@ -87,6 +87,23 @@ fn all() -> Vec<(What, &'static str)> {
         (What::SamplesStopped { why: text("the disk is full") }, "samples are not stored any more: the disk is full"),
         (What::SamplesResumed, "samples are stored again"),
         (
+            What::IncidentOpened {
+                incident: 4,
+                rule: text("crash-loop"),
+                severity: text("critical"),
+                text: text("crash loop: 5 ends in 3s"),
+            },
+            "incident 4 opened (critical): crash loop: 5 ends in 3s",
+        ),
+        (
+            What::IncidentResolved { incident: 4, rule: text("crash-loop"), count: 9, text: text("it stays up again") },
+            "incident 4 resolved: it stays up again",
+        ),
+        (
+            What::NotifyFailed { channel: text("ops"), messages: 1, why: text("status 401") },
+            "1 message to ops not delivered: status 401",
+        ),
+        (
             What::Gap { from: Wall(0), to: Wall(60_000_000_000), why: text("no daemon") },
             "nothing is known about the 1m before: no daemon",
         ),

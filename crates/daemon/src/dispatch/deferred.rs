@@ -4,10 +4,12 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::oneshot;
 
+use vigie_api::settings::Changed;
 use vigie_core::identity::RunId;
 use vigie_core::launch::ServiceKey;
 use vigie_core::supervisor::Action;
 
+use crate::input::Refused;
 use crate::ledger::Ticket;
 
 /// Something to do.
@@ -17,6 +19,15 @@ pub(super) enum Deed {
     Action(Action),
     /// Tell somebody that it is durable.
     Tell(oneshot::Sender<()>),
+    /// Tell a client that its change is stored.
+    Answer {
+        /// It.
+        reply: oneshot::Sender<Result<Changed, Refused>>,
+        /// What is told.
+        changed: Changed,
+    },
+    /// Send what waits to be sent.
+    Post,
     /// Tell a keeper that its events are stored.
     Acknowledge {
         /// Whose.

@@ -142,13 +142,14 @@ impl Dispatch {
             .collect()
     }
 
-    /// Those of all services and ghosts, written or not.
+    /// Those of all services, ghosts and incidents, written or not.
     pub(super) fn all_documents(&mut self) -> Vec<DocumentChange> {
         self.documents = Documents::default();
         let keys: Vec<ServiceKey> = self.parts.supervisor.views().map(|view| view.key).collect();
         let ghosts = self.parts.supervisor.ghosts().map(Ghost::run).collect();
         let mut changes = self.changed_documents(&keys);
         changes.extend(self.ghost_documents(ghosts));
+        changes.extend(self.parts.incidents.documents());
         changes
     }
 

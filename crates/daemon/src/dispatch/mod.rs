@@ -8,6 +8,7 @@ mod deferred;
 pub(crate) mod documents;
 mod launches;
 mod perform;
+mod tell;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -30,7 +31,9 @@ use vigie_store::state::DocumentChange;
 use vigie_store::writer::Batch;
 use vigie_wire::keeper;
 
+use crate::children::Children;
 use crate::import::Imports;
+use crate::incidents::Incidents;
 use crate::input::{End, Input};
 use crate::ledger::{Ledger, Settled, Ticket};
 use crate::link::Links;
@@ -85,6 +88,8 @@ pub(crate) struct Parts {
     pub(crate) recorder: Recorder,
     pub(crate) sessions: Sessions,
     pub(crate) runs: Runs,
+    pub(crate) incidents: Incidents,
+    pub(crate) children: Children,
     pub(crate) place: Place,
     /// The present boot.
     pub(crate) boot: BootId,
@@ -156,6 +161,7 @@ impl Dispatch {
         }
         let (done, _) = oneshot::channel();
         self.import(done);
+        self.catch_up();
     }
 
     /// Deals with one input after the other, until the daemon is to end or `lock` is none any more. Gives back what is to
@@ -206,7 +212,14 @@ impl Dispatch {
 
     /// How long nothing is to be done; absent: for ever.
     fn nap(&self) -> Option<Duration> {
-        let next = [self.deadline, self.parts.sampler.due(), self.launches.due(), self.retry_at, self.tidy_at];
+        let next = [
+            self.deadline,
+            self.parts.sampler.due(),
+            self.launches.due(),
+            self.parts.incidents.due(self.retry_at.is_some()),
+            self.retry_at,
+            self.tidy_at,
+        ];
         let next = next.into_iter().flatten().min()?;
         // The runtime's timers have a grain of a millisecond and never fire early.
         Some(next.since(clock::mono()).min(NAP))
@@ -224,6 +237,7 @@ impl Dispatch {
             }
         }
         self.launch_waiting();
+        self.look_at_incidents(now);
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry();
         }
@@ -262,6 +276,9 @@ impl Dispatch {
                 let entry = recorder::entry(&told, clock::now());
                 self.record(vec![entry], Vec::new());
             }
+            Input::Change { change, reply } => self.change(change, reply),
+            Input::Posted { channel, verdict } => self.posted(&channel, verdict),
+            Input::Explained { incident, lines } => self.explained(incident, lines),
             Input::End(_) => {}
         }
     }
@@ -391,11 +408,13 @@ impl Dispatch {
 
     fn settled(&mut self, settled: Settled) {
         match settled {
-            Settled::Stored { anew: false } => {}
-            Settled::Stored { anew: true } => {
-                self.parts.log.line("the journal was damaged and begun anew");
-                let changes = self.all_documents();
-                self.record(Vec::new(), changes);
+            Settled::Stored { anew, news } => {
+                if anew {
+                    self.parts.log.line("the journal was damaged and begun anew");
+                    let changes = self.all_documents();
+                    self.record(Vec::new(), changes);
+                }
+                self.heard(news);
             }
             Settled::Lost(lost) => {
                 self.parts.log.line(&format!("the journal cannot be written: {}", lost.error));
@@ -436,6 +455,10 @@ impl Dispatch {
             Deed::Tell(done) => {
                 let _ = done.send(());
             }
+            Deed::Answer { reply, changed } => {
+                let _ = reply.send(Ok(changed));
+            }
+            Deed::Post => self.post(),
             Deed::Acknowledge { key, run, seq } => {
                 // What could not be stored is not acknowledged: the keeper keeps it for the next daemon.
                 if self.unsaved.is_empty() && self.lost.is_none() {

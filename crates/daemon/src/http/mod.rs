@@ -9,6 +9,7 @@ mod query;
 mod requests;
 mod samples;
 mod sessions;
+mod settings;
 mod status;
 
 use std::path::PathBuf;
@@ -103,6 +104,7 @@ async fn route(request: Request<Incoming>, desk: &Desk) -> Response<Body> {
         (&Method::POST, path::REQUESTS) => requests::stream(desk, request).await,
         (&Method::POST, path::SESSIONS) => sessions::stream(desk, request).await,
         (&Method::POST, path::FLUSH_SAMPLES) => samples::flush(desk).await,
+        (&Method::POST, path::SETTINGS) => settings::change(desk, request).await,
         (
             _,
             path::DAEMON
@@ -111,7 +113,8 @@ async fn route(request: Request<Incoming>, desk: &Desk) -> Response<Body> {
             | path::EVENTS
             | path::REQUESTS
             | path::SESSIONS
-            | path::FLUSH_SAMPLES,
+            | path::FLUSH_SAMPLES
+            | path::SETTINGS,
         ) => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ExitCode::Usage, "not with this method")),
         (_, other) => {
             let message = format!("there is nothing at {other}: perhaps client and daemon are of different versions");

@@ -1,0 +1,479 @@
+//! Incidents: from entries of the journal to one story per cause, and to the few messages that are worth sending (R10.3,
+//! R6.3).
+//!
+//! # Theory of operation
+//!
+//! The [`Engine`] follows the journal. [`Engine::hear`] gets each entry once, with its number; [`Engine::tick`] gets the
+//! time when [`Engine::deadline`] is reached. Both return a [`Turn`]: entries that tell of incidents, messages to send, what
+//! to store. It reads no clock, and it is a function of what it heard: a daemon that comes back takes what was stored last
+//! ([`Engine::restore`]), hears the entries behind [`Engine::cursor`] again, and is where the one before it was, pending
+//! timers included. Whatever can be seen from outside (an incident, a message) is stored in the step in which it comes to
+//! be, together with the cursor; so it comes to be once.
+//!
+//! ```text
+//!   entry ─► signs ─► incident: pending ──for──► open ──clear──► resolved ─► message, unless held back:
+//!            (per service,        │ better         ▲  │ worse                 cooldown, quiet hours, silence
+//!             one cause)          ▼                └──┘
+//!                              nothing
+//! ```
+//!
+//! Signs of one cause at one subject are one incident: the many exits of a crash loop, what gives it up at last, and a
+//! readiness that never comes are one story of a service that does not stay up. It is told when it opens and when it is
+//! over, and after long times with a count in between. Three things hold messages back: the cooldown after the last one
+//! about the same, quiet hours, silences. What is true when they end is told then; what came and went meanwhile is not.
+//!
+//! Durations come from the clock that never jumps. Entries bear wall times only, so the age of an entry, which is short, is
+//! taken off the present; and only between two boots, where there is no other clock, a wall-clock difference stands in for
+//! the time that passed.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `rule` | the rules, their settings, how they are edited |
+//! | `signs` | what an entry is a sign of |
+//! | `incident` | one incident with its timers |
+//! | `talk` | what is told of it, and when |
+//! | `hours`, `silence` | when nothing is told |
+//! | `message` | what is told |
+//! | `stored` | what outlives the daemon |
+
+mod hours;
+mod incident;
+mod message;
+mod rule;
+mod signs;
+mod silence;
+mod stored;
+mod talk;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+pub use hours::{Hours, Moment};
+pub use incident::{Cause, Clockwork, Incident, Standing};
+pub use message::{Message, Occasion, masked};
+pub use rule::{Edits, KEYS, Key, Rule, RuleError, RuleName, Rules, Severity};
+pub use silence::{Scope, Silence};
+pub use stored::Kept;
+
+use crate::clock::{Mono, Now, Wall};
+use crate::identity::RunId;
+use crate::journal::{Entry, Subject, What};
+use crate::units::Span;
+use signs::{Sign, Track, loop_text, nanos};
+
+/// So many incidents that are over are kept.
+pub const HISTORY: usize = 500;
+
+/// After so many entries that changed nothing visible the cursor is stored all the same, so that no daemon that comes back
+/// has to hear more than these again.
+const UNSTORED: u32 = 512;
+
+/// Counts that grow are stored this long after they grew.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// What follows from one step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Turn {
+    /// For the journal.
+    pub entries: Vec<Entry>,
+    /// To be sent, once all of this is stored.
+    pub messages: Vec<Message>,
+    /// Incidents that are new or changed, as they are shown.
+    pub incidents: Vec<Incident>,
+    /// Incidents that are not kept any longer.
+    pub forgotten: Vec<u64>,
+    /// Silences that are over.
+    pub ended: Vec<u64>,
+    /// [`Engine::kept`] is to be stored now.
+    pub store: bool,
+}
+
+/// All incidents.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    rules: Rules,
+    silences: BTreeMap<u64, Silence>,
+    tracks: BTreeMap<Subject, Track>,
+    /// Those that are not over, or whose end was not told yet.
+    live: BTreeMap<(Subject, Cause), Incident>,
+    /// Until when nothing new is told about what was told to be over.
+    cooldowns: BTreeMap<(Subject, Cause), Mono>,
+    /// The numbers of those that are over, the oldest first.
+    past: VecDeque<u64>,
+    /// The number of the next incident, and of the next silence.
+    next: u64,
+    /// What makes the keys of messages different from those of every other machine.
+    origin: u64,
+    cursor: u64,
+    unstored: u32,
+    flush_at: Option<Mono>,
+    changed: BTreeSet<(Subject, Cause)>,
+}
+
+impl Engine {
+    /// Without incidents, behind entry number `cursor`. `origin` is random.
+    pub fn new(origin: u64, cursor: u64) -> Self {
+        Self {
+            rules: Rules::default(),
+            silences: BTreeMap::new(),
+            tracks: BTreeMap::new(),
+            live: BTreeMap::new(),
+            cooldowns: BTreeMap::new(),
+            past: VecDeque::new(),
+            next: 1,
+            origin,
+            cursor,
+            unstored: 0,
+            flush_at: None,
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// The number of the last entry that it heard.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The silences that are not over.
+    pub fn silences(&self) -> impl Iterator<Item = &Silence> {
+        self.silences.values()
+    }
+
+    /// The incidents that are not over, or whose end was not told yet.
+    pub fn live(&self) -> impl Iterator<Item = &Incident> {
+        self.live.values()
+    }
+
+    /// Whether any rule looks at the time of day.
+    pub fn has_quiet_hours(&self) -> bool {
+        self.rules.have_quiet_hours()
+    }
+
+    /// Hears entry number `seq`. One that it heard before changes nothing.
+    pub fn hear(&mut self, at: Moment, seq: u64, entry: &Entry) -> Turn {
+        let mut turn = Turn::default();
+        if seq <= self.cursor {
+            return turn;
+        }
+        self.cursor = seq;
+        let when = happened(at.now, entry.at);
+        self.advance(when, at, &mut turn);
+        let subject = without_mode(&entry.subject);
+        let failing = self.live.get(&(subject.clone(), Cause::Failing));
+        let failing = failing.filter(|incident| incident.standing != Standing::Resolved).map(|incident| incident.rule);
+        let loops = self.rules.get(RuleName::CrashLoop);
+        let track = self.tracks.entry(subject.clone()).or_default();
+        track.forget(Mono(when.0.saturating_sub(nanos(loops.within))));
+        let signs = track.read(when, entry, loops, failing);
+        // What is decided after the end of a run is about that run.
+        let entry = &Entry { run: entry.run.or(track.run), ..entry.clone() };
+        if track.is_idle() {
+            self.tracks.remove(&subject);
+        }
+        for sign in signs {
+            self.apply(sign, &subject, when, entry, at, &mut turn);
+        }
+        self.unstored += 1;
+        self.finish(at, turn)
+    }
+
+    /// Looks at the clock.
+    pub fn tick(&mut self, at: Moment) -> Turn {
+        let mut turn = Turn::default();
+        self.advance(at.now.mono, at, &mut turn);
+        self.finish(at, turn)
+    }
+
+    /// Changes settings of a rule.
+    ///
+    /// # Errors
+    /// When they do not fit; then nothing was changed.
+    pub fn set_rule(&mut self, at: Moment, name: RuleName, changes: &[(String, String)]) -> Result<Turn, RuleError> {
+        self.rules.set(name, changes)?;
+        Ok(self.rules_changed(at))
+    }
+
+    /// Makes a rule as it is when nobody changed it.
+    pub fn reset_rule(&mut self, at: Moment, name: RuleName) -> Turn {
+        self.rules.reset(name);
+        self.rules_changed(at)
+    }
+
+    fn rules_changed(&mut self, at: Moment) -> Turn {
+        let mut turn = Turn::default();
+        let off = |incident: &&Incident| incident.standing != Standing::Resolved && !self.rules.get(incident.rule).on;
+        let keys: Vec<_> = self.live.values().filter(off).map(key).collect();
+        for key in keys {
+            self.resolve(&key, "its rule was turned off".to_owned(), at, &mut turn);
+        }
+        self.finish(at, turn)
+    }
+
+    /// For a while nothing is told about this. The silence is the last of [`Engine::silences`] then.
+    pub fn silence(
+        &mut self,
+        at: Moment,
+        scope: Scope,
+        length: Duration,
+        by: String,
+        reason: Option<String>,
+    ) -> (Silence, Turn) {
+        let id = self.silences.keys().next_back().map_or(1, |last| last + 1);
+        let now = at.now;
+        let ends = Wall(now.wall.0.saturating_add(nanos(length)));
+        let silence = Silence { id, scope, until: now.mono + length, ends, since: now.wall, by, reason };
+        self.silences.insert(id, silence.clone());
+        (silence, self.finish(at, Turn::default()))
+    }
+
+    /// Ends a silence; absent when there is none of this number.
+    pub fn end_silence(&mut self, at: Moment, id: u64) -> Option<Turn> {
+        self.silences.remove(&id)?;
+        Some(self.finish(at, Turn { ended: vec![id], ..Turn::default() }))
+    }
+
+    /// The last lines of the output that explain an incident were read.
+    pub fn explain(&mut self, id: u64, output: Vec<String>) -> Turn {
+        let found = self.live.values_mut().find(|incident| incident.id == id);
+        let Some(incident) = found else { return Turn::default() };
+        incident.output = output;
+        Turn { incidents: vec![incident.clone()], store: true, ..Turn::default() }
+    }
+
+    /// When [`Engine::tick`] is to be called, if nothing else happens.
+    pub fn deadline(&self, at: Moment) -> Option<Mono> {
+        let timers = self.live.values().flat_map(|incident| [incident.clock.raise_at, incident.clock.clear_at]);
+        let talks = self.live.values().map(|incident| self.talk_at(incident, at));
+        let silences = self.silences.values().map(|silence| Some(silence.until));
+        timers.chain(talks).chain(silences).chain([self.flush_at]).flatten().min()
+    }
+
+    /// Does what is due by the clock until `until`, in its order.
+    fn advance(&mut self, until: Mono, at: Moment, turn: &mut Turn) {
+        loop {
+            let due = |incident: &Incident| {
+                let clock = &incident.clock;
+                clock.raise_at.into_iter().chain(clock.clear_at).min().filter(|due| *due <= until)
+            };
+            let next = self.live.iter().filter_map(|(key, incident)| Some((due(incident)?, key))).min();
+            let Some((_, key)) = next else { break };
+            let key = key.clone();
+            let Some(incident) = self.live.get_mut(&key) else { break };
+            let clock = &mut incident.clock;
+            // What is over at the moment in which it would be opened is over.
+            if clock.clear_at.is_some_and(|clear| clock.raise_at.is_none_or(|raise| clear <= raise)) {
+                let why = clock.clear_why.take().unwrap_or_default();
+                self.resolve(&key, why, at, turn);
+            } else {
+                clock.raise_at = None;
+                self.open(&key, at, turn);
+            }
+        }
+        let over: Vec<u64> =
+            self.silences.values().filter(|silence| silence.until <= until).map(|silence| silence.id).collect();
+        for id in over {
+            self.silences.remove(&id);
+            turn.ended.push(id);
+        }
+    }
+
+    fn apply(&mut self, sign: Sign, subject: &Subject, when: Mono, entry: &Entry, at: Moment, turn: &mut Turn) {
+        let of = |cause| (subject.clone(), cause);
+        match sign {
+            Sign::Raise { rule, text, count } => self.raise(rule, text, count, of(rule.cause()), when, entry, at, turn),
+            Sign::More { cause, text } => self.more(of(cause), text, 1, when, entry),
+            Sign::Better { cause, why, least } => {
+                let Some(incident) = self.standing(&of(cause)) else { return };
+                let clear = self.rules.get(incident.rule).clear.max(least);
+                if clear.is_zero() {
+                    return self.resolve(&of(cause), why, at, turn);
+                }
+                let Some(incident) = self.live.get_mut(&of(cause)) else { return };
+                incident.clock.clear_at = Some(when + clear);
+                incident.clock.clear_why = Some(format!("{why}, for {} now", Span(clear)));
+            }
+            Sign::Worse(cause) => {
+                if let Some(incident) = self.live.get_mut(&of(cause)) {
+                    (incident.clock.clear_at, incident.clock.clear_why) = (None, None);
+                }
+            }
+            Sign::Over { cause, why } => self.resolve(&of(cause), why, at, turn),
+            Sign::Gone(run) => {
+                let Some(incident) = self.live.get_mut(&of(Cause::Ghost)) else { return };
+                if incident.clock.runs.remove(&run) && incident.clock.runs.is_empty() {
+                    self.resolve(&of(Cause::Ghost), "they are gone".to_owned(), at, turn);
+                }
+            }
+        }
+    }
+
+    /// One that is pending or open.
+    fn standing(&self, key: &(Subject, Cause)) -> Option<&Incident> {
+        self.live.get(key).filter(|incident| incident.standing != Standing::Resolved)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "all of it is of one sign")]
+    fn raise(
+        &mut self,
+        name: RuleName,
+        text: String,
+        count: u64,
+        key: (Subject, Cause),
+        when: Mono,
+        entry: &Entry,
+        at: Moment,
+        turn: &mut Turn,
+    ) {
+        let rule = self.rules.get(name).clone();
+        if !rule.on {
+            return;
+        }
+        let run = entry.run.filter(|_| name == RuleName::Ghost);
+        if self.standing(&key).is_some() {
+            self.more(key.clone(), text, count, when, entry);
+        } else {
+            let before = self.live.remove(&key);
+            let returned = before.is_some();
+            let incident = before.unwrap_or_else(|| fresh(&key.0, name, rule.severity, entry.at, when));
+            let clock =
+                Clockwork { raise_at: Some(when + rule.hold), clear_at: None, clear_why: None, ..incident.clock };
+            // One that comes back before its end was told goes on where it was.
+            let standing = Standing::Pending;
+            let total = if returned { incident.count + count } else { count };
+            let incident = Incident { standing, count: total, text, last: entry.at, run: entry.run, clock, ..incident };
+            self.live.insert(key.clone(), incident);
+        }
+        if let Some(incident) = self.live.get_mut(&key) {
+            incident.clock.runs.extend(run);
+            incident.severity = incident.severity.max(rule.severity);
+        }
+        self.advance(when, at, turn);
+    }
+
+    /// One more sign of what is true already.
+    fn more(&mut self, key: (Subject, Cause), text: String, count: u64, when: Mono, entry: &Entry) {
+        let Some(incident) = self.live.get_mut(&key).filter(|incident| incident.standing != Standing::Resolved) else {
+            return;
+        };
+        incident.count += count;
+        let crash = incident.rule == RuleName::CrashLoop && matches!(entry.what, What::RestartScheduled { .. });
+        let span = when.since(incident.clock.first);
+        incident.text = if crash { loop_text(incident.count, span, &text) } else { text };
+        incident.last = entry.at;
+        incident.run = entry.run.or(incident.run);
+        (incident.clock.clear_at, incident.clock.clear_why) = (None, None);
+        self.changed.insert(key);
+    }
+
+    /// It has been true for long enough.
+    fn open(&mut self, key: &(Subject, Cause), at: Moment, turn: &mut Turn) {
+        let Some(incident) = self.live.get_mut(key) else { return };
+        if incident.id == 0 {
+            incident.id = self.next;
+            self.next += 1;
+        }
+        incident.standing = Standing::Open;
+        incident.clock.openings += 1;
+        incident.opened.get_or_insert(at.now.wall);
+        (incident.resolved, incident.outcome) = (None, None);
+        let what = What::IncidentOpened {
+            incident: incident.id,
+            rule: incident.rule.name().to_owned(),
+            severity: incident.severity.name().to_owned(),
+            text: incident.text.clone(),
+        };
+        turn.entries.push(Entry::new(at.now.wall, incident.subject.clone(), incident.run, what));
+        self.changed.insert(key.clone());
+        turn.store = true;
+    }
+
+    /// It is over. One that was only pending never was.
+    fn resolve(&mut self, key: &(Subject, Cause), why: String, at: Moment, turn: &mut Turn) {
+        let Some(incident) = self.live.get_mut(key) else { return };
+        (incident.clock.raise_at, incident.clock.clear_at, incident.clock.clear_why) = (None, None, None);
+        match incident.standing {
+            Standing::Resolved => {}
+            // Its end was to be told, and it came back only for a moment.
+            Standing::Pending if incident.id > 0 => incident.standing = Standing::Resolved,
+            Standing::Pending => {
+                self.live.remove(key);
+            }
+            Standing::Open => {
+                incident.standing = Standing::Resolved;
+                incident.resolved = Some(at.now.wall);
+                incident.outcome = Some(why.clone());
+                let (id, rule) = (incident.id, incident.rule.name().to_owned());
+                let what = What::IncidentResolved { incident: id, rule, count: incident.count, text: why };
+                turn.entries.push(Entry::new(at.now.wall, incident.subject.clone(), incident.run, what));
+                self.changed.insert(key.clone());
+                turn.store = true;
+            }
+        }
+    }
+
+    /// Tells what is to be told, and collects what is to be stored.
+    fn finish(&mut self, at: Moment, mut turn: Turn) -> Turn {
+        self.talk(at, &mut turn);
+        let now = at.now.mono;
+        if !self.changed.is_empty() {
+            let flush = *self.flush_at.get_or_insert(now + FLUSH);
+            turn.store |= flush <= now;
+        }
+        turn.store |= self.unstored >= UNSTORED;
+        if turn.store {
+            let changed = std::mem::take(&mut self.changed);
+            let shown = changed.iter().filter_map(|key| self.live.get(key)).filter(|incident| incident.id > 0);
+            turn.incidents.extend(shown.cloned());
+            (self.unstored, self.flush_at) = (0, None);
+        }
+        turn
+    }
+}
+
+fn key(incident: &Incident) -> (Subject, Cause) {
+    (incident.subject.clone(), incident.cause())
+}
+
+fn fresh(subject: &Subject, rule: RuleName, severity: Severity, since: Wall, first: Mono) -> Incident {
+    Incident {
+        id: 0,
+        subject: subject.clone(),
+        rule,
+        severity,
+        standing: Standing::Pending,
+        since,
+        opened: None,
+        last: since,
+        resolved: None,
+        count: 0,
+        text: String::new(),
+        outcome: None,
+        run: None::<RunId>,
+        output: Vec::new(),
+        clock: Clockwork { first, ..Clockwork::default() },
+    }
+}
+
+/// When an entry happened, on the clock that never jumps: its age is taken off the present.
+fn happened(now: Now, at: Wall) -> Mono {
+    Mono(now.mono.0.saturating_sub(now.wall.0.saturating_sub(at.0)))
+}
+
+/// A service is the same in every mode.
+fn without_mode(subject: &Subject) -> Subject {
+    match subject {
+        Subject::Service { project, service, .. } => {
+            Subject::Service { project: project.clone(), service: service.clone(), mode: None }
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
