@@ -30,7 +30,7 @@ const LONGEST: u64 = 64 << 10;
         vigie notify add ops 'smtps://me:secret@mail.example.com/?to=ops@example.com'\n  \
         vigie notify add hook http://127.0.0.1:9000/alert --private\n  \
         vigie notify add script 'command:/usr/local/bin/alert?arg=--loud'\n  \
-        vigie notify add chat - < url.txt"
+        vigie notify add chat -          the URL is read from standard input"
 )]
 pub(crate) struct Args {
     /// What it is called
