@@ -27,10 +27,10 @@ const LONGEST: u64 = 64 << 10;
         Exit code 2: the URL is none, or there is a channel of this name.",
     after_help = "Examples:\n  \
         vigie notify add phone ntfy://ntfy.sh/my-secret-topic\n  \
-        vigie notify add ops 'smtp://vigie:secret@mail.example.com/?to=ops@example.com&from=vigie@example.com'\n  \
+        vigie notify add ops 'smtps://me:secret@mail.example.com/?to=ops@example.com'\n  \
         vigie notify add hook http://127.0.0.1:9000/alert --private\n  \
         vigie notify add script 'command:/usr/local/bin/alert?arg=--loud'\n  \
-        vigie notify add chat - < url.txt"
+        vigie notify add chat -          the URL is read from standard input"
 )]
 pub(crate) struct Args {
     /// What it is called
