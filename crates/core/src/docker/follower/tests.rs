@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::Wall;
 use crate::docker::event::Key;
 use crate::docker::known::{Container, State};
-use crate::docker::told::once;
+use crate::docker::told::{Cursor, once};
 use crate::name::Name;
 
 const T: u64 = 1_700_000_000_000_000_000;
