@@ -26,6 +26,12 @@ pub struct JournalLine {
     pub service: Option<Name>,
     /// The mode of the run.
     pub mode: Option<Name>,
+    /// The source that it is about.
+    #[serde(default)]
+    pub source: Option<Name>,
+    /// The name of the container that it is about; its id is in `detail`.
+    #[serde(default)]
+    pub container: Option<String>,
     /// The run that it belongs to.
     pub run: Option<RunId>,
     /// The line for people.
@@ -38,9 +44,14 @@ impl JournalLine {
     /// The line of entry number `seq`.
     pub fn new(seq: impl Into<Option<u64>>, entry: &Entry) -> Self {
         let (project, service, mode) = match &entry.subject {
-            Subject::Daemon => (None, None, None),
+            Subject::Daemon | Subject::Source(_) | Subject::Container { .. } => (None, None, None),
             Subject::Project(project) => (Some(project.clone()), None, None),
             Subject::Service { project, service, mode } => (Some(project.clone()), Some(service.clone()), mode.clone()),
+        };
+        let (source, container) = match &entry.subject {
+            Subject::Daemon | Subject::Project(_) | Subject::Service { .. } => (None, None),
+            Subject::Source(source) => (Some(source.clone()), None),
+            Subject::Container { source, name, .. } => (Some(source.clone()), Some(name.clone())),
         };
         let detail = match serde_json::to_value(&entry.what) {
             Ok(Value::Object(mut fields)) => {
@@ -58,6 +69,8 @@ impl JournalLine {
             project,
             service,
             mode,
+            source,
+            container,
             run: entry.run,
             text: describe(entry),
             detail,
@@ -78,7 +91,14 @@ impl JournalLine {
                 Subject::Service { project: project.clone(), service: service.clone(), mode: self.mode.clone() }
             }
             (Some(project), None) => Subject::Project(project.clone()),
-            (None, _) => Subject::Daemon,
+            (None, _) => match (&self.source, &self.container) {
+                (None, _) => Subject::Daemon,
+                (Some(source), None) => Subject::Source(source.clone()),
+                (Some(source), Some(name)) => {
+                    let id = self.detail.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                    Subject::Container { source: source.clone(), name: name.clone(), id }
+                }
+            },
         }
     }
 }
@@ -100,7 +120,7 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&line).expect("encodes"),
             "{\"schema\":1,\"seq\":9,\"at\":\"1970-01-01T00:00:00.000000001Z\",\"kind\":\"exited\",\"project\":\"demo\",\
-             \"service\":\"api\",\"mode\":null,\"run\":\"0000000000000005\",\"text\":\"exited with code 7 after 3s\",\
+             \"service\":\"api\",\"mode\":null,\"source\":null,\"container\":null,\"run\":\"0000000000000005\",\"text\":\"exited with code 7 after 3s\",\
              \"detail\":{\"exit\":{\"code\":7},\"ran\":\"3s\"}}"
         );
         assert_eq!((line.what(), line.subject()), (Some(what), subject));

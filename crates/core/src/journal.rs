@@ -44,6 +44,22 @@ impl Entry {
         Self { at, subject, run, run_seq: None, what }
     }
 
+    /// The key under which a journal has it once, for what a source may tell again.
+    pub fn once(&self) -> Option<String> {
+        match (&self.subject, &self.what) {
+            (
+                Subject::Container { source, .. },
+                What::ContainerEvent { action, id, time_nano: Some(at), signal, health, old_name, .. },
+            ) => {
+                let detail = health.as_deref().or(old_name.as_deref()).unwrap_or_default();
+                let signal = signal.map(|signal| signal.to_string()).unwrap_or_default();
+                Some(format!("{source} {at} container {action} {id} {detail}{signal}"))
+            }
+            (Subject::Source(source), What::Gap { from, to, .. }) => Some(format!("{source} {} gap {}", from.0, to.0)),
+            _ => None,
+        }
+    }
+
     /// An entry for the event `run_seq` of `run`.
     pub fn of_keeper(at: Wall, subject: Subject, run: RunId, run_seq: u64, what: What) -> Self {
         Self { at, subject, run: Some(run), run_seq: Some(run_seq), what }
@@ -67,6 +83,17 @@ pub enum Subject {
         /// The mode of the run, when it has one.
         mode: Option<Name>,
     },
+    /// A source: a container engine that is watched.
+    Source(Name),
+    /// A container.
+    Container {
+        /// The source that has it.
+        source: Name,
+        /// Its name at that time.
+        name: String,
+        /// Its id.
+        id: String,
+    },
 }
 
 impl std::fmt::Display for Subject {
@@ -76,6 +103,10 @@ impl std::fmt::Display for Subject {
             Subject::Project(project) => f.pad(project.as_str()),
             Subject::Service { project, service, mode: None } => f.pad(&format!("{project}/{service}")),
             Subject::Service { project, service, mode: Some(mode) } => f.pad(&format!("{project}/{service}:{mode}")),
+            Subject::Source(source) => f.pad(&format!("source:{source}")),
+            Subject::Container { source, name, .. } => {
+                f.pad(&format!("container:{source}/{}", crate::text::escaped(name.as_bytes())))
+            }
         }
     }
 }
@@ -323,6 +354,55 @@ pub enum What {
         /// Why.
         why: String,
     },
+    /// Something happened to a container (R11.4).
+    ContainerEvent {
+        /// `start`, `die`, `health_status` …, as the engine calls it.
+        action: String,
+        /// Its id.
+        id: String,
+        /// Its image, as it was named.
+        image: String,
+        /// When, in nanoseconds on the engine's clock; absent on what was inferred.
+        time_nano: Option<u64>,
+        /// The exit code, of `die`.
+        exit_code: Option<i32>,
+        /// The number of the signal, of `kill`.
+        signal: Option<i32>,
+        /// Of `die`: whether memory had run out for it. Absent where that cannot be known.
+        oom: Option<bool>,
+        /// `healthy`, `unhealthy` …, of `health_status`.
+        health: Option<String>,
+        /// Its name until then, of `rename`.
+        old_name: Option<String>,
+        /// The engine did not tell of it: its list of containers shows it.
+        inferred: bool,
+    },
+    /// A source answers again.
+    SourceOnline {
+        /// So long after its first failure, when that is known.
+        after: Option<Span>,
+    },
+    /// A source does not answer.
+    SourceOffline {
+        /// Why.
+        why: String,
+    },
+    /// What a source tells is not understood in part.
+    SourceBadLines {
+        /// How many lines since the last time.
+        count: u64,
+        /// The beginning of one.
+        sample: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A source was added, changed, removed, paused or resumed.
+    SourceChanged {
+        /// Which of these, and what.
+        how: String,
+        /// Who, from where ([`origin`]).
+        by: String,
+    },
     /// A bug in vigie: something that its own rules call impossible. It changed nothing.
     InternalFault {
         /// What.
@@ -372,6 +452,11 @@ pub const KINDS: &[&str] = &[
     "adopted",
     "journal_damaged",
     "gap",
+    "container_event",
+    "source_online",
+    "source_offline",
+    "source_bad_lines",
+    "source_changed",
     "internal_fault",
 ];
 
@@ -416,6 +501,11 @@ impl What {
             What::Adopted { .. } => "adopted",
             What::JournalDamaged { .. } => "journal_damaged",
             What::Gap { .. } => "gap",
+            What::ContainerEvent { .. } => "container_event",
+            What::SourceOnline { .. } => "source_online",
+            What::SourceOffline { .. } => "source_offline",
+            What::SourceBadLines { .. } => "source_bad_lines",
+            What::SourceChanged { .. } => "source_changed",
             What::InternalFault { .. } => "internal_fault",
             What::Other(raw) => raw.get("kind").and_then(Value::as_str).unwrap_or("unknown"),
         }

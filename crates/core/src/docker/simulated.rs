@@ -10,7 +10,7 @@ use super::follower::{Asked, Follower, Input, OVERLAP, Output, Response};
 use super::known::{Container, Listed, State};
 use super::lines::Line;
 use super::source::{Mode, Source};
-use super::told::{ContainerEvent, Identity, Resume, Saying, Stage, Told, once};
+use super::told::{ContainerEvent, Identity, Resume, Saying, Stage, Told};
 use crate::clock::{Mono, Now, Wall};
 use crate::name::Name;
 use crate::policy::Draws;
@@ -420,7 +420,7 @@ impl World {
     fn tell(&mut self, told: Told) {
         match &told.saying {
             Saying::Event(event) if event.at.is_some() => {
-                let key = once("nas", &told.saying).expect("a key");
+                let key = once(&told.saying).expect("a key");
                 assert!(self.told.insert(key.clone()), "seed {}: told twice: {key}", self.seed);
             }
             Saying::Online { .. } => self.onlines += 1,
@@ -440,7 +440,7 @@ impl World {
     /// One transaction.
     fn store(&mut self, told: &Told) {
         self.resume.absorb(told);
-        let key = once("nas", &told.saying);
+        let key = once(&told.saying);
         match &told.saying {
             Saying::Event(event) => match key {
                 Some(key) => drop(self.store.entry(key).or_insert_with(|| (**event).clone())),
@@ -565,4 +565,8 @@ fn a_quiet_life() {
     let (gaps, inferred, events, offlines) = run(5000..5000 + 5, calm);
     assert_eq!((gaps, inferred, offlines), (0, 0, 0));
     assert!(events > 100);
+}
+
+fn once(saying: &Saying) -> Option<String> {
+    saying.entry(&Name::new("nas").expect("name"), Wall(1)).and_then(|entry| entry.once())
 }

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Wall;
 use crate::docker::event::{Key, Nanos};
 use crate::docker::known::{Change, Containers};
+use crate::journal::{Entry, Subject, What};
+use crate::name::Name;
 use crate::units::Span;
 
 /// An event of a container that is worth remembering.
@@ -188,16 +191,42 @@ impl Resume {
     }
 }
 
-/// The key under which a journal has each event of a source once.
-pub fn once(source: &str, saying: &Saying) -> Option<String> {
-    match saying {
-        Saying::Event(event) => {
-            let at = event.at?;
-            let detail = event.health.as_deref().or(event.old_name.as_deref()).unwrap_or_default();
-            let signal = event.signal.map(|signal| signal.to_string()).unwrap_or_default();
-            Some(format!("{source} {} container {} {} {detail}{signal}", at.0, event.action, event.id))
+impl Saying {
+    /// As an entry of the journal; nothing when there is nothing to remember. What has no time of its own happened now.
+    pub fn entry(&self, source: &Name, now: Wall) -> Option<Entry> {
+        let of_source = |what| Some(Entry::new(now, Subject::Source(source.clone()), None, what));
+        match self {
+            Self::Event(event) => {
+                let (name, id) = (event.name.clone(), event.id.clone());
+                let subject = Subject::Container { source: source.clone(), name, id };
+                Some(Entry::new(event.at.map_or(now, |at| Wall(at.0)), subject, None, event.what()))
+            }
+            Self::Gap { from, to, why } => {
+                of_source(What::Gap { from: Wall(from.0), to: Wall(to.0), why: why.clone() })
+            }
+            Self::Online { after } => of_source(What::SourceOnline { after: *after }),
+            Self::Offline { why } => of_source(What::SourceOffline { why: why.clone() }),
+            Self::BadLines { count, sample, why } => {
+                of_source(What::SourceBadLines { count: *count, sample: sample.clone(), why: why.clone() })
+            }
+            Self::Nothing => None,
         }
-        Saying::Gap { from, to, .. } => Some(format!("{source} {} gap {}", from.0, to.0)),
-        Saying::Online { .. } | Saying::Offline { .. } | Saying::BadLines { .. } | Saying::Nothing => None,
+    }
+}
+
+impl ContainerEvent {
+    fn what(&self) -> What {
+        What::ContainerEvent {
+            action: self.action.clone(),
+            id: self.id.clone(),
+            image: self.image.clone(),
+            time_nano: self.at.map(|at| at.0),
+            exit_code: self.exit_code,
+            signal: self.signal,
+            oom: self.oom,
+            health: self.health.clone(),
+            old_name: self.old_name.clone(),
+            inferred: self.inferred,
+        }
     }
 }

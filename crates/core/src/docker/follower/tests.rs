@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::Wall;
 use crate::docker::event::Key;
 use crate::docker::known::{Container, State};
-use crate::docker::told::{Cursor, once};
+use crate::docker::told::Cursor;
 use crate::name::Name;
 
 const T: u64 = 1_700_000_000_000_000_000;
@@ -464,7 +464,11 @@ fn keys_tell_events_apart() {
     desk.hear(5, "die", "a");
     desk.hear(5, "stop", "a");
     desk.hear(5, "destroy", "a");
-    let keys: std::collections::BTreeSet<_> = desk.entries.iter().map(|saying| once("nas", saying)).collect();
+    let keys: std::collections::BTreeSet<_> = desk.entries.iter().map(|saying| once(saying)).collect();
     assert_eq!(keys.len(), 3);
     assert!(keys.contains(&Some(format!("nas {} container die a ", T + 5))));
+}
+
+fn once(saying: &Saying) -> Option<String> {
+    saying.entry(&Name::new("nas").expect("name"), Wall(1)).and_then(|entry| entry.once())
 }
