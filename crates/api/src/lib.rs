@@ -24,6 +24,7 @@ pub mod ports;
 pub mod quarantine;
 pub mod report;
 pub mod soak;
+pub mod source;
 pub mod status;
 pub mod strays;
 pub mod stream;

@@ -23,5 +23,9 @@ pub const EVENTS: &str = "/v1/events";
 /// `GET`: the projects that the daemon knows ([`crate::report::Projects`]).
 pub const PROJECTS: &str = "/v1/projects";
 
+/// `GET`: the sources ([`crate::source::Sources`]). `POST` a [`crate::source::Request`]: one line, a
+/// [`crate::source::Answer`].
+pub const SOURCES: &str = "/v1/sources";
+
 /// The largest body that is taken, in bytes. A manifest with its environment is far below.
 pub const BODY_LIMIT: usize = 8 << 20;

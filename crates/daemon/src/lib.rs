@@ -9,7 +9,8 @@
 //!    before the deed; what keepers tell is acknowledged to them only when it is.
 //! 2. Deeds are carried out by tasks: links to keepers ([`link`]), probes ([`probe`]), recoveries ([`recover`]). What comes
 //!    of them is the next input.
-//! 3. Clients speak HTTP over a Unix socket ([`http`]); they see the journal as it becomes durable.
+//! 3. What happens to containers comes from a worker ([`worker`]), a process of its own, over a socket ([`sources`]).
+//! 4. Clients speak HTTP over a Unix socket ([`http`]); they see the journal as it becomes durable.
 //!
 //! The daemon holds nothing that its death would lose: keepers hold runs, locks and output, the database holds what is
 //! wanted. A daemon that begins its work takes a census of the world ([`census`]) and goes on from there (R6.7). It is
@@ -40,7 +41,9 @@ mod runs;
 mod sampler;
 mod serve;
 mod sessions;
+mod sources;
 mod start;
+mod worker;
 
 #[cfg(test)]
 mod test;
@@ -49,3 +52,4 @@ pub use dispatch::documents::{Kept, SERVICE};
 pub use ensure::{EnsureError, ensure_running};
 pub use import::written_down;
 pub use start::{Options, StartError, keeper_program, run};
+pub use worker::{WorkerError, run as work};

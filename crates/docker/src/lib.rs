@@ -32,7 +32,7 @@ pub mod error;
 #[cfg(test)]
 mod fake;
 pub mod holder;
-mod http;
+pub mod http;
 pub mod place;
 mod tls;
 pub mod watch;

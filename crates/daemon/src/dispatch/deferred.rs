@@ -17,6 +17,8 @@ pub(super) enum Deed {
     Action(Action),
     /// Tell somebody that it is durable.
     Tell(oneshot::Sender<()>),
+    /// Tell somebody what came of a change of sources.
+    Answer(oneshot::Sender<vigie_api::source::Answer>, Box<vigie_api::source::Answer>),
     /// Tell a keeper that its events are stored.
     Acknowledge {
         /// Whose.

@@ -149,6 +149,7 @@ impl Dispatch {
         let ghosts = self.parts.supervisor.ghosts().map(Ghost::run).collect();
         let mut changes = self.changed_documents(&keys);
         changes.extend(self.ghost_documents(ghosts));
+        changes.extend(self.parts.sources.documents(&self.parts.log));
         changes
     }
 

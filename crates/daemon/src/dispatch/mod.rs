@@ -8,8 +8,10 @@ mod deferred;
 pub(crate) mod documents;
 mod launches;
 mod perform;
+mod sources;
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +40,7 @@ use crate::recover::Recoverer;
 use crate::runs::{Changed, Runs};
 use crate::sampler::Sampler;
 use crate::sessions::Sessions;
+use crate::sources::Sources;
 use deferred::{Deed, Deferred};
 use documents::Documents;
 use launches::Launches;
@@ -81,6 +84,9 @@ pub(crate) struct Parts {
     pub(crate) sampler: Sampler,
     pub(crate) sessions: Sessions,
     pub(crate) runs: Runs,
+    pub(crate) sources: Sources,
+    /// The program that is a worker.
+    pub(crate) worker: PathBuf,
     pub(crate) place: Place,
     /// The present boot.
     pub(crate) boot: BootId,
@@ -152,6 +158,7 @@ impl Dispatch {
         }
         let (done, _) = oneshot::channel();
         self.import(done);
+        self.see_to_worker();
     }
 
     /// Deals with one input after the other, until the daemon is to end or `lock` is none any more. Gives back what is to
@@ -249,6 +256,11 @@ impl Dispatch {
             }
             Input::CloseSession(id) => self.close_session(id),
             Input::Import(done) => self.import(done),
+            Input::Worker(heard) => self.hear_worker(heard),
+            Input::ChangeSources { request, reply } => self.change_sources(request, reply),
+            Input::LookAtSources(reply) => {
+                let _ = reply.send(self.parts.sources.show());
+            }
             Input::End(_) => {}
         }
     }
@@ -285,8 +297,9 @@ impl Dispatch {
         if watch {
             self.parts.sampler.watch(now);
         }
-        let views = self.parts.supervisor.views();
+        let views: Vec<_> = self.parts.supervisor.views().filter(|view| self.is_shown(view)).collect();
         let mut seen: Vec<Seen> = views
+            .into_iter()
             .map(|view| {
                 let mut service = status::Service::from(&view);
                 if let Some(run) = &mut service.run
@@ -408,6 +421,9 @@ impl Dispatch {
             Deed::Action(action) => self.perform(action),
             Deed::Tell(done) => {
                 let _ = done.send(());
+            }
+            Deed::Answer(reply, answer) => {
+                let _ = reply.send(*answer);
             }
             Deed::Acknowledge { key, run, seq } => {
                 // What could not be stored is not acknowledged: the keeper keeps it for the next daemon.

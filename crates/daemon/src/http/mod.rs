@@ -8,6 +8,7 @@ mod events;
 mod query;
 mod requests;
 mod sessions;
+mod sources;
 mod status;
 
 use std::path::PathBuf;
@@ -101,9 +102,18 @@ async fn route(request: Request<Incoming>, desk: &Desk) -> Response<Body> {
         (&Method::GET, path::EVENTS) => events::stream(desk, &Query::of(&request)).await,
         (&Method::POST, path::REQUESTS) => requests::stream(desk, request).await,
         (&Method::POST, path::SESSIONS) => sessions::stream(desk, request).await,
-        (_, path::DAEMON | path::STATUS | path::PROJECTS | path::EVENTS | path::REQUESTS | path::SESSIONS) => {
-            Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ExitCode::Usage, "not with this method"))
-        }
+        (&Method::GET, path::SOURCES) => sources::show(desk).await,
+        (&Method::POST, path::SOURCES) => sources::change(desk, request).await,
+        (
+            _,
+            path::DAEMON
+            | path::STATUS
+            | path::PROJECTS
+            | path::EVENTS
+            | path::REQUESTS
+            | path::SESSIONS
+            | path::SOURCES,
+        ) => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ExitCode::Usage, "not with this method")),
         (_, other) => {
             let message = format!("there is nothing at {other}: perhaps client and daemon are of different versions");
             Err(Refusal::new(StatusCode::NOT_FOUND, ExitCode::Internal, message))
