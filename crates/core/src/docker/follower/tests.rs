@@ -464,7 +464,7 @@ fn keys_tell_events_apart() {
     desk.hear(5, "die", "a");
     desk.hear(5, "stop", "a");
     desk.hear(5, "destroy", "a");
-    let keys: std::collections::BTreeSet<_> = desk.entries.iter().map(|saying| once(saying)).collect();
+    let keys: std::collections::BTreeSet<_> = desk.entries.iter().map(once).collect();
     assert_eq!(keys.len(), 3);
     assert!(keys.contains(&Some(format!("nas {} container die a ", T + 5))));
 }
