@@ -22,6 +22,8 @@
 //! | [`engine`] | what they are asked |
 //! | [`container`] | what they answer |
 //! | [`holder`] | the container behind a port |
+//! | [`http`] | one question, one answer; a body that goes on |
+//! | `model` | an engine for tests, with faults |
 //! | [`error`] | why one does not answer, and what to do |
 
 pub mod container;
@@ -33,6 +35,8 @@ pub mod error;
 mod fake;
 pub mod holder;
 pub mod http;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod place;
 mod tls;
 pub mod watch;

@@ -208,3 +208,6 @@ fn encode_into(said: &Said, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&line);
     }
 }
+
+#[cfg(test)]
+mod tests;
