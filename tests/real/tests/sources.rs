@@ -225,3 +225,45 @@ fn sources_come_and_go() {
     });
     assert_eq!(sources(&world)["sources"], Value::Array(Vec::new()));
 }
+
+/// Over the `ssh` of the machine, here a stand-in for one that leads to the engine; and by a context of `docker`.
+#[test]
+fn by_ssh_and_by_context() {
+    let world = World::new();
+    let Some(engine) = Engine::start(&world, "by_ssh_and_by_context", &[]) else { return };
+    let bin = world.path("bin");
+    std::fs::create_dir(&bin).expect("a folder");
+    let ssh = bin.join("ssh");
+    let script = "#!/bin/sh\necho \"$@\" >> ARGS\nexec docker --host HOST system dial-stdio\n";
+    let args = world.path("ssh-args");
+    let script = script.replace("ARGS", &args.display().to_string()).replace("HOST", &engine.host());
+    std::fs::write(&ssh, script).expect("a file");
+    std::fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("ours");
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", bin.display());
+    world.vigie(&["daemon", "start"]).env("PATH", &path).run().code(0);
+    world.vigie(&["source", "add", "nas", "ssh://ana@nas:2222"]).run().code(0);
+    online(&world);
+    engine.run("web", &["--network", "none"], &["sleep", "1000"]);
+    wait_last(&world, "container:nas/web", "start");
+    let args = std::fs::read_to_string(args).expect("it was called");
+    let first = args.lines().next().expect("a line");
+    assert!(
+        first.contains("BatchMode=yes") && first.ends_with("-lana -p2222 -- nas docker system dial-stdio"),
+        "{first}"
+    );
+
+    let config = world.path("docker");
+    engine
+        .docker(&["context", "create", "lab", "--docker", &format!("host={}", engine.host())])
+        .env("DOCKER_CONFIG", &config)
+        .run()
+        .code(0);
+    let done = world.vigie(&["source", "test", "context:lab"]).env("DOCKER_CONFIG", &config).run().code(0);
+    assert!(done.text().contains("it is the same engine as the source nas"), "{done}");
+    world
+        .vigie(&["source", "test", "context:other"])
+        .env("DOCKER_CONFIG", &config)
+        .run()
+        .code(2)
+        .says("no context other");
+}
