@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use vigie_core::identity::RunId;
 use vigie_core::incidents::{Incident, RuleName, Severity, Silence, Standing};
-use vigie_core::journal::Subject;
 use vigie_core::name::Name;
 
 use crate::time::Millis;
@@ -38,6 +37,10 @@ pub struct Shown {
     pub project: Option<Name>,
     /// The service that it is about.
     pub service: Option<Name>,
+    /// The source that it is about, or that its container is of.
+    pub source: Option<Name>,
+    /// The name of the container that it is about.
+    pub container: Option<String>,
     /// What happened, in one line.
     pub text: String,
     /// How many signs it had.
@@ -62,18 +65,16 @@ pub struct Shown {
 
 impl From<&Incident> for Shown {
     fn from(incident: &Incident) -> Self {
-        let (project, service) = match &incident.subject {
-            Subject::Service { project, service, .. } => (Some(project.clone()), Some(service.clone())),
-            Subject::Project(project) => (Some(project.clone()), None),
-            Subject::Daemon => (None, None),
-        };
+        let subject = &incident.subject;
         Self {
             id: incident.id,
             standing: incident.standing,
             severity: incident.severity,
             rule: incident.rule,
-            project,
-            service,
+            project: subject.project().cloned(),
+            service: subject.service().cloned(),
+            source: subject.source().cloned(),
+            container: subject.container().map(str::to_owned),
             text: incident.text.clone(),
             count: incident.count,
             since: Millis(incident.since),
@@ -214,6 +215,7 @@ mod tests {
 
     use vigie_core::clock::Wall;
     use vigie_core::incidents::Clockwork;
+    use vigie_core::journal::Subject;
 
     #[test]
     fn the_shape_of_incidents() {
@@ -239,7 +241,7 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&report).expect("encodes"),
             "{\"schema\":1,\"daemon\":false,\"incidents\":[{\"id\":3,\"standing\":\"open\",\"severity\":\"critical\",\
-             \"rule\":\"crash-loop\",\"project\":\"demo\",\"service\":\"api\",\"text\":\"crash loop\",\"count\":5,\
+             \"rule\":\"crash-loop\",\"project\":\"demo\",\"service\":\"api\",\"source\":null,\"container\":null,\"text\":\"crash loop\",\"count\":5,\
              \"since\":\"1970-01-01T00:00:00.000Z\",\"opened\":\"1970-01-01T00:00:00.001Z\",\
              \"last\":\"1970-01-01T00:00:00.002Z\",\"resolved\":null,\"outcome\":null,\"run\":\"0000000000000005\",\
              \"output\":[\"panic\"],\"told\":false}]}"

@@ -26,6 +26,12 @@ pub struct JournalLine {
     pub service: Option<Name>,
     /// The mode of the run.
     pub mode: Option<Name>,
+    /// The source that it is about.
+    #[serde(default)]
+    pub source: Option<Name>,
+    /// The name of the container that it is about; its id is in `detail`.
+    #[serde(default)]
+    pub container: Option<String>,
     /// The run that it belongs to.
     pub run: Option<RunId>,
     /// The line for people.
@@ -37,11 +43,8 @@ pub struct JournalLine {
 impl JournalLine {
     /// The line of entry number `seq`.
     pub fn new(seq: impl Into<Option<u64>>, entry: &Entry) -> Self {
-        let (project, service, mode) = match &entry.subject {
-            Subject::Daemon => (None, None, None),
-            Subject::Project(project) => (Some(project.clone()), None, None),
-            Subject::Service { project, service, mode } => (Some(project.clone()), Some(service.clone()), mode.clone()),
-        };
+        let subject = &entry.subject;
+        let mode = if let Subject::Service { mode, .. } = subject { mode.clone() } else { None };
         let detail = match serde_json::to_value(&entry.what) {
             Ok(Value::Object(mut fields)) => {
                 fields.remove("kind");
@@ -55,9 +58,11 @@ impl JournalLine {
             seq: seq.into(),
             at: Nanos(entry.at),
             kind: entry.what.kind().to_owned(),
-            project,
-            service,
+            project: subject.project().cloned(),
+            service: subject.service().cloned(),
             mode,
+            source: subject.source().cloned(),
+            container: subject.container().map(str::to_owned),
             run: entry.run,
             text: describe(entry),
             detail,
@@ -78,7 +83,14 @@ impl JournalLine {
                 Subject::Service { project: project.clone(), service: service.clone(), mode: self.mode.clone() }
             }
             (Some(project), None) => Subject::Project(project.clone()),
-            (None, _) => Subject::Daemon,
+            (None, _) => match (&self.source, &self.container) {
+                (None, _) => Subject::Daemon,
+                (Some(source), None) => Subject::Source(source.clone()),
+                (Some(source), Some(name)) => {
+                    let id = self.detail.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                    Subject::Container { source: source.clone(), name: name.clone(), id }
+                }
+            },
         }
     }
 }
@@ -100,7 +112,7 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&line).expect("encodes"),
             "{\"schema\":1,\"seq\":9,\"at\":\"1970-01-01T00:00:00.000000001Z\",\"kind\":\"exited\",\"project\":\"demo\",\
-             \"service\":\"api\",\"mode\":null,\"run\":\"0000000000000005\",\"text\":\"exited with code 7 after 3s\",\
+             \"service\":\"api\",\"mode\":null,\"source\":null,\"container\":null,\"run\":\"0000000000000005\",\"text\":\"exited with code 7 after 3s\",\
              \"detail\":{\"exit\":{\"code\":7},\"ran\":\"3s\"}}"
         );
         assert_eq!((line.what(), line.subject()), (Some(what), subject));

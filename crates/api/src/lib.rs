@@ -27,6 +27,7 @@ pub mod quarantine;
 pub mod report;
 pub mod settings;
 pub mod soak;
+pub mod source;
 pub mod status;
 pub mod strays;
 pub mod stream;

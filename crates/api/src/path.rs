@@ -28,6 +28,9 @@ pub const PROJECTS: &str = "/v1/projects";
 pub const FLUSH_SAMPLES: &str = "/v1/samples/flush";
 /// `POST` a [`crate::settings::Change`]: its outcome ([`crate::settings::Changed`]), once it is stored.
 pub const SETTINGS: &str = "/v1/settings";
+/// `GET`: the sources ([`crate::source::Sources`]). `POST` a [`crate::source::Request`]: one line, a
+/// [`crate::source::Answer`].
+pub const SOURCES: &str = "/v1/sources";
 
 /// The largest body that is taken, in bytes. A manifest with its environment is far below.
 pub const BODY_LIMIT: usize = 8 << 20;

@@ -21,7 +21,8 @@ use crate::verbs;
     long_about = "Runs each service exactly once, stops it for real, and keeps watch.\n\n\
         A project is a folder with a vigie.toml; verbs use the nearest one from the current folder upwards.\n\
         A target is a service (api), a service in a mode (robot:headless), a service of another project\n\
-        (shop/api), or what a process or port belongs to (pid:123, port:8000).",
+        (shop/api), what a process or port belongs to (pid:123, port:8000), or, for events, a container or\n\
+        a source (container:web, source:nas).",
     after_long_help = overview(),
     disable_help_subcommand = true,
     subcommand_required = true,
@@ -63,8 +64,11 @@ pub(crate) enum Verb {
     Quarantine(verbs::quarantine::Args),
     Reset(verbs::reset::Args),
     Soak(verbs::soak::Args),
+    Source(verbs::source::Args),
     KillAll(verbs::kill_all::Args),
     Daemon(verbs::daemon::Args),
+    #[command(hide = true)]
+    Worker(verbs::worker::Args),
     Config(verbs::config::Args),
     Completions(verbs::completions::Args),
     Man(verbs::man::Args),

@@ -85,7 +85,7 @@ pub(crate) async fn connect(place: &Place) -> Result<Client, Failure> {
 
 /// This program's own file, which also is the daemon. Linux marks one that was replaced while it runs (proc_pid_exe(5));
 /// the new one lies at the old place.
-fn program() -> Result<PathBuf, Failure> {
+pub(crate) fn program() -> Result<PathBuf, Failure> {
     let path = std::env::current_exe().map_err(|error| Failure::io("cannot tell where vigie lies", &error))?;
     let name = path.to_str().and_then(|text| text.strip_suffix(" (deleted)"));
     Ok(name.map_or(path.clone(), PathBuf::from))

@@ -28,12 +28,19 @@ pub(crate) fn services<'a>(
             Target::Service(target) => named(report, here, target)?,
             Target::Pid(pid) => of_process(report, *pid, proc)?,
             Target::Port(port) => of_port(report, port)?,
+            Target::Container { .. } | Target::Source(_) => return Err(elsewhere(target)),
         };
         if !found.iter().any(|known| known.key == service.key) {
             found.push(service);
         }
     }
     Ok(found)
+}
+
+/// Neither a service nor a process.
+pub(crate) fn elsewhere(target: &Target) -> Failure {
+    Failure::usage(format!("{target} is nothing that this verb can do something with"))
+        .hint(format!("'vigie events {target}' shows what happened to it"))
 }
 
 /// Those that belong to the project in `dir`.

@@ -8,6 +8,7 @@
 //! as it is ([`What::Other`]) and shown plainly, so that a journal can be read after going back to an older version.
 
 mod lines;
+mod subject;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -21,6 +22,7 @@ use crate::name::Name;
 use crate::text::OsText;
 use crate::units::Span;
 pub use lines::{describe, origin};
+pub use subject::Subject;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,39 +46,25 @@ impl Entry {
         Self { at, subject, run, run_seq: None, what }
     }
 
+    /// The key under which a journal has it once, for what a source may tell again.
+    pub fn once(&self) -> Option<String> {
+        match (&self.subject, &self.what) {
+            (
+                Subject::Container { source, .. },
+                What::ContainerEvent { action, id, time_nano: Some(at), signal, health, old_name, .. },
+            ) => {
+                let detail = health.as_deref().or(old_name.as_deref()).unwrap_or_default();
+                let signal = signal.map(|signal| signal.to_string()).unwrap_or_default();
+                Some(format!("{source} {at} container {action} {id} {detail}{signal}"))
+            }
+            (Subject::Source(source), What::Gap { from, to, .. }) => Some(format!("{source} {} gap {}", from.0, to.0)),
+            _ => None,
+        }
+    }
+
     /// An entry for the event `run_seq` of `run`.
     pub fn of_keeper(at: Wall, subject: Subject, run: RunId, run_seq: u64, what: What) -> Self {
         Self { at, subject, run: Some(run), run_seq: Some(run_seq), what }
-    }
-}
-
-/// About whom an entry is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Subject {
-    /// The daemon itself.
-    Daemon,
-    /// A project as a whole.
-    Project(Name),
-    /// A service.
-    Service {
-        /// The project.
-        project: Name,
-        /// The service.
-        service: Name,
-        /// The mode of the run, when it has one.
-        mode: Option<Name>,
-    },
-}
-
-impl std::fmt::Display for Subject {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Subject::Daemon => f.pad("vigie"),
-            Subject::Project(project) => f.pad(project.as_str()),
-            Subject::Service { project, service, mode: None } => f.pad(&format!("{project}/{service}")),
-            Subject::Service { project, service, mode: Some(mode) } => f.pad(&format!("{project}/{service}:{mode}")),
-        }
     }
 }
 
@@ -368,6 +356,55 @@ pub enum What {
         /// Why.
         why: String,
     },
+    /// Something happened to a container (R11.4).
+    ContainerEvent {
+        /// `start`, `die`, `health_status` …, as the engine calls it.
+        action: String,
+        /// Its id.
+        id: String,
+        /// Its image, as it was named.
+        image: String,
+        /// When, in nanoseconds on the engine's clock; absent on what was inferred.
+        time_nano: Option<u64>,
+        /// The exit code, of `die`.
+        exit_code: Option<i32>,
+        /// The number of the signal, of `kill`.
+        signal: Option<i32>,
+        /// Of `die`: whether memory had run out for it. Absent where that cannot be known.
+        oom: Option<bool>,
+        /// `healthy`, `unhealthy` …, of `health_status`.
+        health: Option<String>,
+        /// Its name until then, of `rename`.
+        old_name: Option<String>,
+        /// The engine did not tell of it: its list of containers shows it.
+        inferred: bool,
+    },
+    /// A source answers again.
+    SourceOnline {
+        /// So long after its first failure, when that is known.
+        after: Option<Span>,
+    },
+    /// A source does not answer.
+    SourceOffline {
+        /// Why.
+        why: String,
+    },
+    /// What a source tells is not understood in part.
+    SourceBadLines {
+        /// How many lines since the last time.
+        count: u64,
+        /// The beginning of one.
+        sample: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A source was added, changed, removed, paused or resumed.
+    SourceChanged {
+        /// Which of these, and what.
+        how: String,
+        /// Who, from where ([`origin`]).
+        by: String,
+    },
     /// A bug in vigie: something that its own rules call impossible. It changed nothing.
     InternalFault {
         /// What.
@@ -423,6 +460,11 @@ pub const KINDS: &[&str] = &[
     "incident_resolved",
     "notify_failed",
     "gap",
+    "container_event",
+    "source_online",
+    "source_offline",
+    "source_bad_lines",
+    "source_changed",
     "internal_fault",
 ];
 
@@ -473,6 +515,11 @@ impl What {
             What::IncidentResolved { .. } => "incident_resolved",
             What::NotifyFailed { .. } => "notify_failed",
             What::Gap { .. } => "gap",
+            What::ContainerEvent { .. } => "container_event",
+            What::SourceOnline { .. } => "source_online",
+            What::SourceOffline { .. } => "source_offline",
+            What::SourceBadLines { .. } => "source_bad_lines",
+            What::SourceChanged { .. } => "source_changed",
             What::InternalFault { .. } => "internal_fault",
             What::Other(raw) => raw.get("kind").and_then(Value::as_str).unwrap_or("unknown"),
         }

@@ -36,6 +36,7 @@
 
 pub mod claim;
 pub mod clock;
+pub mod docker;
 pub mod doctor;
 pub mod exit;
 pub mod exit_code;

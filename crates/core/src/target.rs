@@ -1,4 +1,5 @@
-//! The one grammar for targets (R3.1): `api`, `api:headless`, `demo/api`, `pid:123`, `port:8000`.
+//! The one grammar for targets (R3.1): `api`, `api:headless`, `demo/api`, `pid:123`, `port:8000`, `container:web`,
+//! `source:nas`.
 
 use std::fmt;
 
@@ -17,6 +18,15 @@ pub enum Target {
     Pid(u32),
     /// Whoever holds a port.
     Port(PortClaim),
+    /// A container by its name, perhaps of one source: `container:web`, `container:nas/web`.
+    Container {
+        /// The source; absent: any.
+        source: Option<Name>,
+        /// The container.
+        name: String,
+    },
+    /// A source.
+    Source(Name),
 }
 
 /// A service as the user named it.
@@ -66,6 +76,20 @@ impl std::str::FromStr for Target {
         if let Some(port) = text.strip_prefix("port:") {
             return port.parse().map(Target::Port).map_err(|error| other(error.to_string()));
         }
+        if let Some(container) = text.strip_prefix("container:") {
+            let (source, container) = match container.split_once('/') {
+                Some((source, container)) => (Some(name(source)?), container),
+                None => (None, container),
+            };
+            let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+            if container.is_empty() || !container.chars().all(sound) {
+                return Err(other("after 'container:' comes the name of one".to_owned()));
+            }
+            return Ok(Target::Container { source, name: container.to_owned() });
+        }
+        if let Some(source) = text.strip_prefix("source:") {
+            return Ok(Target::Source(name(source)?));
+        }
         let (project, rest) = match text.split_once('/') {
             Some((project, rest)) => (Some(name(project)?), rest),
             None => (None, text),
@@ -97,6 +121,9 @@ impl fmt::Display for Target {
             Target::Service(service) => service.fmt(f),
             Target::Pid(pid) => write!(f, "pid:{pid}"),
             Target::Port(port) => write!(f, "port:{port}"),
+            Target::Container { source: None, name } => write!(f, "container:{name}"),
+            Target::Container { source: Some(source), name } => write!(f, "container:{source}/{name}"),
+            Target::Source(source) => write!(f, "source:{source}"),
         }
     }
 }
@@ -122,10 +149,37 @@ mod tests {
     /// R3.1
     #[test]
     fn the_grammar() {
-        for text in ["api", "api:headless", "demo/api", "demo/api:test", "pid:123", "port:8000/tcp", "port:5004/udp"] {
+        for text in [
+            "api",
+            "api:headless",
+            "demo/api",
+            "demo/api:test",
+            "pid:123",
+            "port:8000/tcp",
+            "port:5004/udp",
+            "container:web_1",
+            "container:nas/web",
+            "source:nas",
+        ] {
             assert_eq!(text.parse::<Target>().map(|target| target.to_string()), Ok(text.to_owned()));
         }
-        for bad in ["", "/api", "demo/", "api:", "a/b/c", "pid:", "pid:0", "pid:-1", "port:", "port:x", "a b"] {
+        for bad in [
+            "",
+            "/api",
+            "demo/",
+            "api:",
+            "a/b/c",
+            "pid:",
+            "pid:0",
+            "pid:-1",
+            "port:",
+            "port:x",
+            "a b",
+            "container:",
+            "container:a b",
+            "container:/x",
+            "source:",
+        ] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }

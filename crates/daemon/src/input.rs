@@ -12,6 +12,7 @@ use vigie_store::samples::Told;
 
 use crate::dispatch::Seen;
 use crate::sessions::Session;
+use crate::sources::Heard;
 
 /// One thing to deal with.
 pub(crate) enum Input {
@@ -69,6 +70,17 @@ pub(crate) enum Input {
         /// They.
         lines: Vec<String>,
     },
+    /// A worker's connection has something to say.
+    Worker(Heard),
+    /// A client wants sources to be otherwise.
+    ChangeSources {
+        /// How, and by whom.
+        request: vigie_api::source::Request,
+        /// Where the answer goes, once it is durable.
+        reply: oneshot::Sender<vigie_api::source::Answer>,
+    },
+    /// A client wants to see all sources.
+    LookAtSources(oneshot::Sender<vigie_api::source::Sources>),
     /// The daemon is to end.
     End(End),
 }

@@ -9,7 +9,8 @@
 //!    before the deed; what keepers tell is acknowledged to them only when it is.
 //! 2. Deeds are carried out by tasks: links to keepers ([`link`]), probes ([`probe`]), recoveries ([`recover`]). What comes
 //!    of them is the next input.
-//! 3. Clients speak HTTP over a Unix socket ([`http`]); they see the journal as it becomes durable.
+//! 3. What happens to containers comes from a worker ([`worker`]), a process of its own, over a socket ([`sources`]).
+//! 4. Clients speak HTTP over a Unix socket ([`http`]); they see the journal as it becomes durable.
 //!
 //! 4. Runs are measured ([`sampler`]) in the same wake-ups that compare deadlines, and what was measured goes in batches to
 //!    the thread that writes samples ([`recorder`]); it bypasses the journal.
@@ -46,7 +47,9 @@ mod runs;
 mod sampler;
 mod serve;
 mod sessions;
+mod sources;
 mod start;
+mod worker;
 
 #[cfg(test)]
 mod test;
@@ -56,3 +59,4 @@ pub use ensure::{EnsureError, ensure_running};
 pub use import::written_down;
 pub use incidents::{HEALTH, INCIDENT, OUTBOX, RULE, SILENCE, last_lines};
 pub use start::{Options, StartError, keeper_program, run};
+pub use worker::{WorkerError, run as work};

@@ -36,6 +36,7 @@ use crate::recover::Recoverer;
 use crate::runs::Runs;
 use crate::sampler::Sampler;
 use crate::sessions::{self, Sessions};
+use crate::sources::{self, Sources};
 use crate::start::{Options, StartError};
 
 /// How many inputs may wait. Whoever has more waits itself.
@@ -53,6 +54,7 @@ pub(crate) struct Kept {
     services: Vec<Stored>,
     sessions: Vec<(SessionId, ProcKey)>,
     ghosts: Vec<Ghost>,
+    sources: Sources,
 }
 
 /// The kind and the key of the document that names the boot of the last daemon.
@@ -72,6 +74,7 @@ impl Kept {
             services,
             sessions: Vec::new(),
             ghosts: ghosts::kept(journal, log)?,
+            sources: Sources::read(journal, log)?,
         };
         for document in journal.reader().documents(sessions::KIND)? {
             match (sessions::id_of(&document.key), document.parse()) {
@@ -133,11 +136,14 @@ pub(crate) async fn serve(beginning: Beginning<'_>) -> Result<(Ledger, End), Sta
         runs: Runs::default(),
         incidents,
         children,
+        sources: Sources::default(),
+        worker: options.worker.clone(),
         place: place.clone(),
         boot: proc.boot_id().clone(),
         inputs: inputs.clone(),
         log: log.clone(),
     };
+    sources::listen::open(&place.worker_socket(), lock, inputs.clone(), log.clone())?;
     let dispatch = take_up(parts, kept, &proc).await;
     let desk = Desk {
         inputs: inputs.clone(),
@@ -203,6 +209,7 @@ fn listen_to_signals(inputs: &mpsc::Sender<Input>) -> Result<(), StartError> {
 
 /// Compares what was kept with what the world says (R6.7).
 async fn take_up(mut parts: Parts, kept: Kept, proc: &Proc) -> Dispatch {
+    parts.sources = kept.sources;
     let managed: HashSet<ServiceKey> = kept.services.iter().map(|stored| stored.key.clone()).collect();
     let discoveries = census::take(&parts.place.services_dir(), &managed, proc).await;
     let mut founds = Vec::with_capacity(discoveries.len());

@@ -27,6 +27,8 @@ pub struct Options {
     pub place: Place,
     /// The program that holds runs: [`keeper_program`].
     pub keeper: PathBuf,
+    /// The program that is a worker: this one.
+    pub worker: PathBuf,
     /// It leaves the terminal and the session of who started it, and lets go of its standard error once it serves.
     pub detached: bool,
 }

@@ -1,7 +1,7 @@
 //! What an engine is asked.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::container::{Container, Details, Inspected, Listed};
+use crate::dial::Dial;
 use crate::error::Error;
 use crate::http::{Answer, Asked};
 use crate::place;
@@ -23,14 +24,23 @@ const AFTER_GRACE: Duration = Duration::from_secs(15);
 
 /// The newest version of the API whose answers were read while this was written. Engines speak all older ones down to
 /// one that they name.
-const NEWEST: Version = Version(1, 50);
+const NEWEST: Version = Version(1, 53);
 
-/// A container engine of this machine. Holds no connection.
+/// A container engine. Holds no connection.
 #[derive(Debug)]
 pub struct Engine {
-    socket: PathBuf,
+    pub(crate) dial: Dial,
     named: bool,
-    version: OnceLock<Option<Version>>,
+    /// How long it may take for what it knows by heart.
+    pub(crate) patience: Duration,
+    spoken: OnceLock<Spoken>,
+}
+
+/// What `/_ping` tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spoken {
+    version: Option<Version>,
+    pub(crate) podman: bool,
 }
 
 /// What came of asking to stop a container.
@@ -45,7 +55,12 @@ pub enum Stopped {
 impl Engine {
     /// The one that listens at this socket.
     pub fn at(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), named: false, version: OnceLock::new() }
+        Self::over(Dial::Unix(socket.into()), PATIENCE)
+    }
+
+    /// The one that is reached so. `patience`: for what it knows by heart.
+    pub fn over(dial: Dial, patience: Duration) -> Self {
+        Self { dial, named: false, patience, spoken: OnceLock::new() }
     }
 
     /// Those of this machine: whose sockets are there, or are named in `DOCKER_HOST`. Nobody is asked anything yet.
@@ -58,9 +73,9 @@ impl Engine {
             .collect()
     }
 
-    /// Where it listens.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    /// How it is reached.
+    pub fn dial(&self) -> &Dial {
+        &self.dial
     }
 
     /// Somebody named it in `DOCKER_HOST`: that nobody listens there is worth a word.
@@ -74,7 +89,7 @@ impl Engine {
     /// # Errors
     /// When nobody can be asked there.
     pub async fn listener(&self) -> Result<Option<u32>, Error> {
-        Asked { socket: &self.socket, method: Method::GET, path: "/_ping" }.listener(PATIENCE).await
+        Asked { dial: &self.dial, method: Method::GET, path: "/_ping" }.listener(self.patience).await
     }
 
     /// The containers that run or are paused, with what they publish.
@@ -109,29 +124,50 @@ impl Engine {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let answer = self.ask(Method::GET, path, PATIENCE).await?;
-        let asked = Asked { socket: &self.socket, method: Method::GET, path };
+        self.get_within(path, self.patience).await
+    }
+
+    pub(crate) async fn get_within<T: DeserializeOwned>(&self, path: &str, deadline: Duration) -> Result<T, Error> {
+        let answer = self.ask(Method::GET, path, deadline).await?;
+        let asked = Asked { dial: &self.dial, method: Method::GET, path };
         serde_json::from_slice(&answer.body).map_err(|error| asked.malformed(&error))
     }
 
     async fn ask(&self, method: Method, path: &str, deadline: Duration) -> Result<Answer, Error> {
-        let path = match self.version().await? {
-            Some(version) => format!("/v{}.{}{path}", version.0, version.1),
+        let path = self.versioned(path).await?;
+        Asked { dial: &self.dial, method, path: &path }.within(deadline).await
+    }
+
+    /// A path in the version that is spoken.
+    pub(crate) async fn versioned(&self, path: &str) -> Result<String, Error> {
+        Ok(match self.spoken().await?.version {
+            Some(version) => format!("/v{version}{path}"),
             None => path.to_owned(),
-        };
-        Asked { socket: &self.socket, method, path: &path }.within(deadline).await
+        })
+    }
+
+    /// The version that is spoken; absent when the engine names none.
+    ///
+    /// # Errors
+    /// As of [`Engine::containers`].
+    pub async fn api(&self) -> Result<Option<String>, Error> {
+        Ok(self.spoken().await?.version.map(|version| version.to_string()))
     }
 
     /// The version to speak: the engine's newest, or ours when that is older. Absent when it names none: then it is asked
     /// without, and answers in its own.
-    async fn version(&self) -> Result<Option<Version>, Error> {
-        if let Some(version) = self.version.get() {
-            return Ok(*version);
+    pub(crate) async fn spoken(&self) -> Result<Spoken, Error> {
+        if let Some(spoken) = self.spoken.get() {
+            return Ok(*spoken);
         }
-        let ping = Asked { socket: &self.socket, method: Method::GET, path: "/_ping" };
-        let answer = ping.within(PATIENCE).await?;
+        let answer = self.ping().await?;
         let named = answer.headers.get("api-version").and_then(|value| Version::parse(value.to_str().ok()?));
-        Ok(*self.version.get_or_init(|| named.map(|version| version.min(NEWEST))))
+        let podman = answer.headers.contains_key("libpod-api-version");
+        Ok(*self.spoken.get_or_init(|| Spoken { version: named.map(|version| version.min(NEWEST)), podman }))
+    }
+
+    pub(crate) async fn ping(&self) -> Result<Answer, Error> {
+        Asked { dial: &self.dial, method: Method::GET, path: "/_ping" }.within(self.patience).await
     }
 }
 
@@ -143,6 +179,12 @@ impl Version {
     fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.trim().split_once('.')?;
         Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
     }
 }
 
@@ -183,7 +225,7 @@ mod tests {
     #[test]
     fn a_newer_engine_is_asked_in_ours_and_a_mute_one_in_none() {
         for (ping, path) in [
-            ("HTTP/1.1 200 OK\r\nApi-Version: 1.99\r\nContent-Length: 0\r\n\r\n", "/v1.50/containers/json"),
+            ("HTTP/1.1 200 OK\r\nApi-Version: 1.99\r\nContent-Length: 0\r\n\r\n", "/v1.53/containers/json"),
             ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "/containers/json"),
             ("HTTP/1.1 200 OK\r\nApi-Version: x\r\nContent-Length: 0\r\n\r\n", "/containers/json"),
         ] {
@@ -267,7 +309,7 @@ mod tests {
             drop(std::os::unix::net::UnixListener::bind(&socket).expect("bound"));
             assert!(Engine::at(&socket).containers().await.expect_err("nobody listens").is_absent());
         });
-        let error = Error::NotPermitted { socket: "/run/d.sock".into() };
+        let error = Error::NotPermitted { at: "/run/d.sock".into() };
         assert_eq!(error.exit_code(), ExitCode::NotPermitted);
         assert!(error.to_string().contains("/run/d.sock") && error.to_string().contains("root or the docker group"));
     }
@@ -292,7 +334,11 @@ mod tests {
             "XDG_RUNTIME_DIR" => Some(runtime.clone().into_os_string()),
             _ => None,
         };
-        let sockets = || Engine::local(find).into_iter().map(|engine| engine.socket().to_owned()).collect::<Vec<_>>();
+        let socket = |engine: Engine| match engine.dial {
+            Dial::Unix(path) => path,
+            other => panic!("{other}"),
+        };
+        let sockets = || Engine::local(find).into_iter().map(socket).collect::<Vec<_>>();
         assert_eq!(sockets()[0], dir.path().join("none.sock"));
         assert!(Engine::local(find)[0].is_named(), "to be complained about");
         assert!(!sockets().contains(&runtime.join("docker.sock")));

@@ -1,52 +1,51 @@
 //! Why an engine did not do what it was asked.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use vigie_core::exit_code::ExitCode;
 
-/// Why an engine did not do what it was asked. Each names the socket.
+/// Why an engine did not do what it was asked. Each names the place.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The socket is not for this user.
-    #[error("not permitted to ask the container engine at {}: this needs root or the docker group", .socket.display())]
+    #[error("not permitted to ask the container engine at {}: this needs root or the docker group", .at)]
     NotPermitted {
         /// Where it listens.
-        socket: PathBuf,
+        at: String,
     },
     /// Nobody listens there.
-    #[error("no container engine answers at {}: {source}", .socket.display())]
+    #[error("no container engine answers at {}: {source}", .at)]
     Absent {
         /// Where it should listen.
-        socket: PathBuf,
+        at: String,
         /// What the system said.
         source: std::io::Error,
     },
     /// It has not answered in time: it hangs, or is very busy.
-    #[error("the container engine at {} has not answered {request} within {after:?}", .socket.display())]
+    #[error("the container engine at {} has not answered {request} within {after:?}", .at)]
     Late {
         /// Where it listens.
-        socket: PathBuf,
+        at: String,
         /// Method and path.
         request: String,
         /// How long it had.
         after: Duration,
     },
     /// The connection broke, or what came is not HTTP.
-    #[error("the container engine at {} broke off {request}: {why}", .socket.display())]
+    #[error("the container engine at {} broke off {request}: {why}", .at)]
     Broken {
         /// Where it listens.
-        socket: PathBuf,
+        at: String,
         /// Method and path.
         request: String,
         /// What the library said.
         why: String,
     },
     /// It answered that it will not.
-    #[error("the container engine at {} refused {request}: {message} (status {status})", .socket.display())]
+    #[error("the container engine at {} refused {request}: {message} (status {status})", .at)]
     Refused {
         /// Where it listens.
-        socket: PathBuf,
+        at: String,
         /// Method and path.
         request: String,
         /// The status of HTTP.
@@ -54,11 +53,19 @@ pub enum Error {
         /// What it said, made safe to be shown.
         message: String,
     },
+    /// What is configured for it cannot be used: a certificate, a key, a context.
+    #[error("the container engine at {at} cannot be asked: {why}")]
+    Settings {
+        /// Where it listens.
+        at: String,
+        /// What is wrong, and where.
+        why: String,
+    },
     /// Its answer is not what the API documents.
-    #[error("the answer of the container engine at {} to {request} is not understood: {why}", .socket.display())]
+    #[error("the answer of the container engine at {} to {request} is not understood: {why}", .at)]
     Malformed {
         /// Where it listens.
-        socket: PathBuf,
+        at: String,
         /// Method and path.
         request: String,
         /// What is wrong with it.
@@ -67,6 +74,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Why, in a few words: for whoever names the source itself.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::NotPermitted { .. } => "not permitted to ask it".to_owned(),
+            Self::Absent { source, .. } => source.to_string(),
+            Self::Late { request, after, .. } => format!("no answer to {request} within {after:?}"),
+            Self::Broken { request, why, .. } => format!("{request}: {why}"),
+            Self::Refused { request, status, message, .. } => format!("{request}: {message} (status {status})"),
+            Self::Malformed { request, why, .. } => format!("the answer to {request} is not understood: {why}"),
+            Self::Settings { why, .. } => why.clone(),
+        }
+    }
+
     /// The exit code that fits (R3.4).
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -75,6 +95,7 @@ impl Error {
             Self::Refused { status: 401 | 403, .. } => ExitCode::NotPermitted,
             Self::Absent { .. } | Self::Late { .. } | Self::Broken { .. } => ExitCode::Unreachable,
             Self::Refused { .. } | Self::Malformed { .. } => ExitCode::Unreachable,
+            Self::Settings { .. } => ExitCode::Usage,
         }
     }
 

@@ -1,28 +1,19 @@
 //! One question to an engine: one connection, one deadline, one answer of bounded size.
 
-use std::fs::File;
-use std::io::ErrorKind;
-use std::os::fd::AsRawFd as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use vigie_core::text::escaped;
 
+use crate::dial::{Dial, Stream};
 use crate::error::Error;
-
-/// The longest path that fits into a `sockaddr_un` with its final NUL (unix(7)).
-const PATH_LIMIT: usize = 107;
-
-/// Between two tries to get into the queue of a listener that is full.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The largest answer that is read, in bytes: a list of ten thousand containers has half of it.
 const ANSWER: usize = 64 << 20;
@@ -41,7 +32,7 @@ pub(crate) struct Answer {
 /// Where an engine is asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked<'a> {
-    pub(crate) socket: &'a Path,
+    pub(crate) dial: &'a Dial,
     pub(crate) method: Method,
     pub(crate) path: &'a str,
 }
@@ -52,8 +43,8 @@ impl Asked<'_> {
         format!("{} {}", self.method, self.path)
     }
 
-    fn owned(&self) -> PathBuf {
-        self.socket.to_owned()
+    fn at(&self) -> String {
+        self.dial.to_string()
     }
 
     /// Asks, and takes a refusal for an error.
@@ -63,7 +54,7 @@ impl Asked<'_> {
     pub(crate) async fn within(&self, deadline: Duration) -> Result<Answer, Error> {
         match tokio::time::timeout(deadline, self.ask()).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::Late { socket: self.owned(), request: self.name(), after: deadline }),
+            Err(_) => Err(Error::Late { at: self.at(), request: self.name(), after: deadline }),
         }
     }
 
@@ -73,17 +64,43 @@ impl Asked<'_> {
     /// # Errors
     /// As of [`Asked::within`].
     pub(crate) async fn listener(&self, deadline: Duration) -> Result<Option<u32>, Error> {
-        let late = |_| Error::Late { socket: self.owned(), request: "a connection".to_owned(), after: deadline };
-        let stream = tokio::time::timeout(deadline, self.connect()).await.map_err(late)??;
+        let late = |_| Error::Late { at: self.at(), request: "a connection".to_owned(), after: deadline };
+        let stream = tokio::time::timeout(deadline, self.dial.connect()).await.map_err(late)??;
+        // Whoever is at another machine has no number here.
+        let Stream::Unix(stream) = stream else { return Ok(None) };
         let peer = stream.peer_cred().map_err(|error| self.broken(&error))?;
         Ok(peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0))
     }
 
     async fn ask(&self) -> Result<Answer, Error> {
-        let stream = self.connect().await?;
+        let (head, body, _driver) = self.begin().await?;
+        let body = Limited::new(body, ANSWER).collect().await.map_err(|error| self.broken(error.as_ref()))?.to_bytes();
+        if head.status.is_client_error() || head.status.is_server_error() {
+            return Err(self.refused(head.status, &body));
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    /// Asks for a body that goes on and on. `deadline` is for its head.
+    ///
+    /// # Errors
+    /// As of [`Asked::within`].
+    pub(crate) async fn stream(&self, deadline: Duration) -> Result<Pieces, Error> {
+        let late = |_| Error::Late { at: self.at(), request: self.name(), after: deadline };
+        let (head, body, driver) = tokio::time::timeout(deadline, self.begin()).await.map_err(late)??;
+        if head.status.is_client_error() || head.status.is_server_error() {
+            let body = Limited::new(body, ANSWER).collect();
+            let body = tokio::time::timeout(deadline, body).await.map_err(late)?;
+            return Err(self.refused(head.status, &body.map(|body| body.to_bytes()).unwrap_or_default()));
+        }
+        Ok(Pieces { at: self.at(), request: self.name(), body, _driver: driver })
+    }
+
+    async fn begin(&self) -> Result<(http::response::Parts, Incoming, Driver), Error> {
+        let stream = self.dial.connect().await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
-        let _driver = Driver(tokio::spawn(async move {
+        let driver = Driver(tokio::spawn(async move {
             // What goes wrong here, the request or its body tells as well.
             let _ = connection.await;
         }));
@@ -95,25 +112,7 @@ impl Asked<'_> {
             .map_err(|error| self.malformed(&error))?;
         let response = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER).collect().await.map_err(|error| self.broken(error.as_ref()))?.to_bytes();
-        if head.status.is_client_error() || head.status.is_server_error() {
-            return Err(self.refused(head.status, &body));
-        }
-        Ok(Answer { status: head.status, headers: head.headers, body })
-    }
-
-    /// Connects; an engine whose queue is full is waited for, until the deadline around all of it.
-    async fn connect(&self) -> Result<UnixStream, Error> {
-        loop {
-            match connect(self.socket).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => tokio::time::sleep(LOOK_AGAIN).await,
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    return Err(Error::NotPermitted { socket: self.owned() });
-                }
-                Err(source) => return Err(Error::Absent { socket: self.owned(), source }),
-            }
-        }
+        Ok((head, body, driver))
     }
 
     /// `{"message":"…"}`, or whatever else was said.
@@ -121,20 +120,23 @@ impl Asked<'_> {
         let json = serde_json::from_slice::<serde_json::Value>(body).ok();
         let message = json.as_ref().and_then(|json| json.get("message")?.as_str()).map(str::as_bytes);
         let message: String = escaped(message.unwrap_or(body).trim_ascii()).chars().take(SAID).collect();
-        Error::Refused { socket: self.owned(), request: self.name(), status: status.as_u16(), message }
+        Error::Refused { at: self.at(), request: self.name(), status: status.as_u16(), message }
     }
 
     /// hyper's own texts are short: what lies below them says more.
     fn broken(&self, error: &dyn std::error::Error) -> Error {
-        let why = match error.source() {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        };
-        Error::Broken { socket: self.owned(), request: self.name(), why }
+        Error::Broken { at: self.at(), request: self.name(), why: cause(error) }
     }
 
     pub(crate) fn malformed(&self, why: &dyn std::fmt::Display) -> Error {
-        Error::Malformed { socket: self.owned(), request: self.name(), why: why.to_string() }
+        Error::Malformed { at: self.at(), request: self.name(), why: why.to_string() }
+    }
+}
+
+fn cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 
@@ -147,13 +149,36 @@ impl Drop for Driver {
     }
 }
 
-/// Connects to a Unix socket at a path of any length, without waiting.
-async fn connect(socket: &Path) -> std::io::Result<UnixStream> {
-    match (socket.parent(), socket.file_name()) {
-        (Some(folder), Some(name)) if socket.as_os_str().len() > PATH_LIMIT => {
-            let folder = File::open(folder)?;
-            UnixStream::connect(Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name)).await
+/// A body as it arrives. Dropping it closes the connection.
+pub struct Pieces {
+    at: String,
+    request: String,
+    body: Incoming,
+    _driver: Driver,
+}
+
+impl Pieces {
+    /// The next piece; absent at the end. Safe to drop while it waits.
+    ///
+    /// # Errors
+    /// [`Error::Broken`]
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                }
+                Some(Err(error)) => {
+                    return Err(Error::Broken {
+                        at: self.at.clone(),
+                        request: self.request.clone(),
+                        why: cause(&error),
+                    });
+                }
+            }
         }
-        _ => UnixStream::connect(socket).await,
     }
 }

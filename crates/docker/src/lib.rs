@@ -1,8 +1,9 @@
-//! Asks the container engines of this machine: Docker, and Podman by its compatible interface (R7.1, R11.1).
+//! Asks container engines: Docker, and Podman by its compatible interface (R7.1, R11.1).
 //!
 //! # Theory of operation
 //!
-//! An [`Engine`] is a Unix socket that speaks the Docker Engine API over HTTP/1.1. Each question is one connection with
+//! An [`Engine`] speaks the Docker Engine API over HTTP/1.1: at a Unix socket of this machine, over TCP with or without
+//! TLS, or at the other end of an `ssh` ([`dial`]). Each question is one connection with
 //! one deadline around all of it, connecting included, and a bound on the answer: an engine that hangs costs seconds,
 //! never more. The version of the API is agreed on first (`/_ping` names the newest that the engine speaks), since
 //! engines refuse versions that are too old as well as those that are too new.
@@ -15,21 +16,32 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`place`] | where engines listen |
+//! | [`place`] | where engines of this machine listen |
+//! | [`dial`] | how one is reached: sockets, TLS, SSH, the contexts of `docker` |
+//! | [`watch`] | who it is, what it has, what happens to it |
 //! | [`engine`] | what they are asked |
 //! | [`container`] | what they answer |
 //! | [`holder`] | the container behind a port |
+//! | [`http`] | one question, one answer; a body that goes on |
+//! | `model` | an engine for tests, with faults |
 //! | [`error`] | why one does not answer, and what to do |
 
 pub mod container;
+mod context;
+pub mod dial;
 pub mod engine;
 pub mod error;
 #[cfg(test)]
 mod fake;
 pub mod holder;
-mod http;
+pub mod http;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod place;
+mod tls;
+pub mod watch;
 
 pub use container::{Container, Details, Published};
+pub use dial::Dial;
 pub use engine::{Engine, Stopped};
 pub use error::Error;

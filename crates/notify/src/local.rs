@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use vigie_core::incidents::Message;
-use vigie_core::journal::Subject;
+use vigie_core::name::Name;
 
 use crate::dial::{Failed, Place, datagram};
 use crate::text::{cut, details, time, urgency};
@@ -78,9 +78,18 @@ pub(crate) fn journald(socket: &Path, message: &Message, host: &str, until: Unti
     if let Some(rule) = message.rule {
         field("VIGIE_RULE", rule.name());
     }
-    if let Some(Subject::Service { project, service, .. }) = &message.subject {
-        field("VIGIE_PROJECT", project.as_str());
-        field("VIGIE_SERVICE", service.as_str());
+    if let Some(subject) = &message.subject {
+        let about = [
+            ("VIGIE_PROJECT", subject.project().map(Name::as_str)),
+            ("VIGIE_SERVICE", subject.service().map(Name::as_str)),
+            ("VIGIE_SOURCE", subject.source().map(Name::as_str)),
+            ("VIGIE_CONTAINER", subject.container()),
+        ];
+        for (name, value) in about {
+            if let Some(value) = value {
+                field(name, value);
+            }
+        }
     }
     send(socket, &bytes, until)?;
     Ok(format!("written to {}", socket.display()))

@@ -129,6 +129,11 @@ impl Place {
         self.runtime.join("daemon.sock")
     }
 
+    /// Where its workers reach the daemon.
+    pub fn worker_socket(&self) -> PathBuf {
+        self.runtime.join("worker.sock")
+    }
+
     /// What makes the daemon the only one.
     pub fn daemon_lock(&self) -> PathBuf {
         self.runtime.join("daemon.lock")

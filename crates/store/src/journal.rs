@@ -145,14 +145,16 @@ fn write(
     let mut numbers = Vec::with_capacity(entries.len());
     {
         let mut insert = transaction.prepare_cached(
-            "INSERT INTO entries (at, kind, project, service, mode, run, run_seq, what)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
-             WHERE ?7 IS NULL OR NOT EXISTS (
+            "INSERT INTO entries (at, kind, project, service, mode, run, run_seq, what, source, container, once)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
+             WHERE (?7 IS NULL OR NOT EXISTS (
                  SELECT 1 FROM entries WHERE run = ?6 AND run_seq = ?7
-                 UNION ALL SELECT 1 FROM forgotten WHERE run = ?6 AND last >= ?7)",
+                 UNION ALL SELECT 1 FROM forgotten WHERE run = ?6 AND last >= ?7))
+               AND (?11 IS NULL OR NOT EXISTS (SELECT 1 FROM entries WHERE once = ?11))",
         )?;
         for entry in entries {
             let (project, service, mode) = columns(&entry.subject);
+            let (source, container) = source_columns(&entry.subject);
             let what = serde_json::to_string(&entry.what)
                 .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
             let new = insert.execute(params![
@@ -163,7 +165,10 @@ fn write(
                 mode,
                 entry.run.map(run_column),
                 entry.run_seq.map(integer),
-                what
+                what,
+                source,
+                container,
+                entry.once()
             ])?;
             numbers.push((new == 1).then(|| transaction.last_insert_rowid().unsigned_abs()));
         }
@@ -223,11 +228,19 @@ fn prune(connection: &mut rusqlite::Connection, now: Wall, retention: Retention)
 
 fn columns(subject: &Subject) -> (Option<&str>, Option<&str>, Option<&str>) {
     match subject {
-        Subject::Daemon => (None, None, None),
+        Subject::Daemon | Subject::Source(_) | Subject::Container { .. } => (None, None, None),
         Subject::Project(project) => (Some(project.as_str()), None, None),
         Subject::Service { project, service, mode } => {
             (Some(project.as_str()), Some(service.as_str()), mode.as_ref().map(|mode| mode.as_str()))
         }
+    }
+}
+
+fn source_columns(subject: &Subject) -> (Option<&str>, Option<&str>) {
+    match subject {
+        Subject::Daemon | Subject::Project(_) | Subject::Service { .. } => (None, None),
+        Subject::Source(source) => (Some(source.as_str()), None),
+        Subject::Container { source, name, .. } => (Some(source.as_str()), Some(name.as_str())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a keeper and its clients say to each other.
+//! What a keeper and its clients, a worker and the daemon say to each other.
 //!
 //! One JSON object a line ([`LIMIT`] bytes at most) over a Unix stream socket, both ways. JSON, so that a person with
 //! `socat` can read along; lines, so that a torn write is a torn line and nothing else. The first line that a keeper
@@ -10,6 +10,7 @@
 pub mod frame;
 pub mod keeper;
 pub mod nursery;
+pub mod worker;
 
 /// The version of the protocol.
 pub const VERSION: u32 = 1;

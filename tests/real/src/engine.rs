@@ -48,7 +48,10 @@ impl Engine {
         let cgroup = format!("docker-of-{name}");
         let at = |name: &str| dir.join(name).display().to_string();
         // It is told to leave the machine's packet filter alone; its proxy is what the tests are about.
-        let script = "busybox ip link set lo up; \"$@\" & wait";
+        // When a file `again` is there once it has ended, everything that it left is ended, and it is started again as soon as
+        // `go` is there, too.
+        let script = "busybox ip link set lo up; \"$@\" & wait; while [ -e again ]; do kill -KILL -1; \
+            while [ ! -e go ]; do busybox sleep 0.1; done; rm -f go pid exec/containerd/*.pid; \"$@\" & wait; done";
         // It dies with this thread, whatever becomes of the test.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork"]);
@@ -57,6 +60,7 @@ impl Engine {
         command.args(["--ip-forward=false", "--ip-masq=false", "--storage-driver", "vfs"]);
         command.args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")]);
         command.args(["--host", &format!("unix://{}", at("docker.sock")), "--cgroup-parent", &format!("/{cgroup}")]);
+        command.current_dir(&dir);
         command.args(options).env_clear().env("PATH", PATH).env("HOME", &dir);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor")).stderr(log);
         let child = command.spawn().expect("unshare is there");
@@ -121,6 +125,20 @@ impl Engine {
         let found = processes(|line| line.starts_with("dockerd\0") && line.contains(&socket)).first().copied();
         let pid = found.expect("it runs");
         Process::open(pid, |_| true).expect("it runs")
+    }
+
+    /// Kills the engine with all that it has started: as a machine that loses its power, with its disk intact.
+    #[track_caller]
+    pub fn kill(&self) {
+        std::fs::write(self.dir.join("again"), "").expect("a file");
+        self.dockerd().kill();
+    }
+
+    /// Starts it again with all that it had.
+    #[track_caller]
+    pub fn again(&self) {
+        std::fs::write(self.dir.join("go"), "").expect("a file");
+        until("the engine is back", || self.answers().then_some(()));
     }
 
     fn ended(&mut self) -> bool {

@@ -120,6 +120,7 @@ fn adoption(
     let pid = match target {
         Target::Pid(pid) => *pid,
         Target::Port(port) => clash::holder(port, scene)?,
+        Target::Container { .. } | Target::Source(_) => return Err(crate::select::elsewhere(target)),
         Target::Service(named) => {
             if service.is_some() {
                 return Err(Failure::usage("--as goes with pid:N or port:N; a service is adopted as itself"));

@@ -132,8 +132,10 @@ fn stop(confirm: Confirm) -> Verdict {
     // Before it is asked to end, so that the number cannot be another's by then.
     let target = Target::open_pid(&scene.proc, about.pid)?;
     let report = scene.report(false)?;
-    let services: Vec<_> =
-        report.services.into_iter().filter(|one| one.wanted == Some(Wanted::Up) && is_up(one)).collect();
+    // The daemon's own worker is a part of it.
+    let is_own = |one: &vigie_api::status::Service| one.project_dir.as_path() == scene.place.state;
+    let is_meant = |one: &vigie_api::status::Service| one.wanted == Some(Wanted::Up) && is_up(one) && !is_own(one);
+    let services: Vec<_> = report.services.into_iter().filter(is_meant).collect();
     if services.is_empty() {
         if confirm.dry_run {
             writeln!(std::io::stdout(), "dry run: the daemon, PID {}, would end; nothing runs", about.pid)?;
@@ -168,7 +170,8 @@ fn stop(confirm: Confirm) -> Verdict {
 fn be(detached: bool) -> Verdict {
     let keeper =
         vigie_daemon::keeper_program().map_err(|error| Failure::io("cannot tell where vigie-keeper lies", &error))?;
-    vigie_daemon::run(Options { place: context::place()?, keeper, detached })
+    let worker = daemon::program()?;
+    vigie_daemon::run(Options { place: context::place()?, keeper, worker, detached })
         .map_err(|error| Failure::new(error.exit_code(), error.to_string()))?;
     Ok(0)
 }

@@ -8,11 +8,13 @@ use unicode_width::UnicodeWidthStr as _;
 use vigie_api::journal::JournalLine;
 use vigie_core::clock::Wall;
 use vigie_core::identity::RunId;
-use vigie_core::journal::Entry;
+use vigie_core::journal::{Entry, Subject};
+use vigie_core::target::Target;
 use vigie_os::place::Place;
 use vigie_os::watch::Watch;
-use vigie_store::journal::{Query, Reader};
+use vigie_store::journal::{Query, Reader, SubjectFilter};
 
+use crate::args::target;
 use crate::context;
 use crate::failure::{Failure, Verdict};
 use crate::out::time::when;
@@ -31,14 +33,18 @@ const LATE: Duration = Duration::from_secs(2);
 /// Show what happened
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Show the journal: starts, readiness, stops with every rung, exits, restarts, and stretches of time about \
-        which nothing is known. It needs no daemon: what keepers wrote down and \
+    long_about = "Show the journal: starts, readiness, stops with every rung, exits, restarts, what happens to the containers \
+        of sources, and stretches of time about which nothing is known. It needs no daemon: what keepers wrote down and \
         no daemon has journalled yet is shown in its place in time, without a number. Points in time are written as for `logs`.",
     after_help = "Examples:\n  \
         vigie events --since 1h\n  \
+        vigie events container:web source:nas\n  \
         vigie events -f --json"
 )]
 pub(crate) struct Args {
+    /// Only about these: a service, container:NAME, container:SOURCE/NAME, source:NAME
+    #[arg(value_name = "TARGET", value_parser = target)]
+    pub(crate) targets: Vec<Target>,
     /// Go on with what happens from now on
     #[arg(short, long)]
     pub(crate) follow: bool,
@@ -60,7 +66,8 @@ pub(crate) fn run(args: &Args) -> Verdict {
         (None, None) => Some(LAST),
         (lines, _) => lines,
     };
-    let mut query = Query { since: args.since, limit, newest: true, ..Query::default() };
+    let subjects: Vec<SubjectFilter> = args.targets.iter().map(subject).collect::<Result<_, _>>()?;
+    let mut query = Query { since: args.since, limit, newest: true, subjects: subjects.clone(), ..Query::default() };
     let mut reader = None;
     let mut first = true;
     let mut pause = SOON;
@@ -74,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Verdict {
             Some(reader) => {
                 let found = reader.read(&query)?;
                 if let Some(last) = found.last() {
-                    query = Query { after: last.seq, ..Query::default() };
+                    query = Query { after: last.seq, subjects: subjects.clone(), ..Query::default() };
                 }
                 lines.extend(found.iter().map(|stored| JournalLine::new(stored.seq, &stored.entry)));
             }
@@ -86,6 +93,9 @@ pub(crate) fn run(args: &Args) -> Verdict {
         }
         if std::mem::take(&mut first) {
             for entry in unjournalled(&place, reader.as_ref(), args.since)? {
+                if !subjects.is_empty() && !subjects.iter().any(|subject| is_about(&entry.subject, subject)) {
+                    continue;
+                }
                 insert(&mut lines, JournalLine::new(None, &entry));
             }
             let surplus = limit.map_or(0, |limit| lines.len().saturating_sub(limit as usize));
@@ -101,6 +111,33 @@ pub(crate) fn run(args: &Args) -> Verdict {
             Some(_) => pause = (pause * 2).min(LATE),
         };
     }
+}
+
+/// What a target means for the journal.
+fn subject(target: &Target) -> Result<SubjectFilter, Failure> {
+    match target {
+        Target::Service(named) => Ok(SubjectFilter {
+            project: named.project.clone(),
+            service: Some(named.service.clone()),
+            mode: named.mode.clone(),
+            ..SubjectFilter::default()
+        }),
+        Target::Container { source, name } => {
+            Ok(SubjectFilter { source: source.clone(), container: Some(name.clone()), ..SubjectFilter::default() })
+        }
+        Target::Source(source) => Ok(SubjectFilter { source: Some(source.clone()), ..SubjectFilter::default() }),
+        Target::Pid(_) | Target::Port(_) => {
+            Err(Failure::usage(format!("the journal knows no {target}")).hint("name the service that it belongs to"))
+        }
+    }
+}
+
+/// Keepers write about services alone.
+fn is_about(subject: &Subject, filter: &SubjectFilter) -> bool {
+    let Subject::Service { project, service, mode } = subject else { return false };
+    filter.service.as_ref() == Some(service)
+        && filter.project.as_ref().is_none_or(|wanted| wanted == project)
+        && (filter.mode.is_none() || filter.mode == *mode)
 }
 
 /// Puts what no daemon has journalled behind whatever is not younger. The journal keeps its own order, which is that in

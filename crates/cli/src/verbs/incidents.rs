@@ -125,9 +125,11 @@ fn text(report: &Report, screen: Screen) -> String {
 }
 
 fn who(one: &Shown) -> String {
-    match (&one.project, &one.service) {
-        (Some(project), Some(service)) => format!("{project}/{service}"),
-        (Some(project), None) => project.to_string(),
-        (None, _) => "vigie".to_owned(),
+    match (&one.project, &one.service, &one.source, &one.container) {
+        (Some(project), Some(service), ..) => format!("{project}/{service}"),
+        (Some(project), None, ..) => project.to_string(),
+        (None, _, Some(source), Some(container)) => format!("container:{source}/{container}"),
+        (None, _, Some(source), None) => format!("source:{source}"),
+        (None, _, None, _) => "vigie".to_owned(),
     }
 }

@@ -23,6 +23,10 @@ pub enum Cause {
     Keeper,
     /// What vigie remembers is damaged.
     Journal,
+    /// It does not answer.
+    Away,
+    /// Its memory runs out.
+    Memory,
 }
 
 impl RuleName {
@@ -34,6 +38,8 @@ impl RuleName {
             RuleName::Ghost => Cause::Ghost,
             RuleName::KeeperLost => Cause::Keeper,
             RuleName::JournalDamaged => Cause::Journal,
+            RuleName::SourceOffline => Cause::Away,
+            RuleName::ContainerOom => Cause::Memory,
         }
     }
 }

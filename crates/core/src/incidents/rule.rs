@@ -29,11 +29,15 @@ pub enum RuleName {
     KeeperLost,
     /// The journal was damaged and begun anew.
     JournalDamaged,
+    /// A container engine that is watched does not answer (R11.4).
+    SourceOffline,
+    /// Memory had run out for a container when it ended (R10.3).
+    ContainerOom,
 }
 
 impl RuleName {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [RuleName; 7] = [
+    pub const ALL: [RuleName; 9] = [
         RuleName::CrashLoop,
         RuleName::GaveUp,
         RuleName::NotReady,
@@ -41,6 +45,8 @@ impl RuleName {
         RuleName::Ghost,
         RuleName::KeeperLost,
         RuleName::JournalDamaged,
+        RuleName::SourceOffline,
+        RuleName::ContainerOom,
     ];
 
     /// Its stable name.
@@ -53,6 +59,8 @@ impl RuleName {
             RuleName::Ghost => "ghost",
             RuleName::KeeperLost => "keeper-lost",
             RuleName::JournalDamaged => "journal-damaged",
+            RuleName::SourceOffline => "source-offline",
+            RuleName::ContainerOom => "container-oom",
         }
     }
 
@@ -66,6 +74,8 @@ impl RuleName {
             RuleName::Ghost => "no signal ends what is left of a service",
             RuleName::KeeperLost => "the process that holds a service died",
             RuleName::JournalDamaged => "the journal was damaged and begun anew",
+            RuleName::SourceOffline => "a container engine that is watched does not answer",
+            RuleName::ContainerOom => "memory had run out for a container when it ended",
         }
     }
 }
@@ -162,6 +172,8 @@ impl Rule {
             RuleName::JournalDamaged => {
                 Self { severity: Severity::Warning, clear: minutes(60), renotify: None, ..base }
             }
+            RuleName::SourceOffline => Self { hold: minutes(1), ..base },
+            RuleName::ContainerOom => Self { clear: minutes(10), ..base },
         }
     }
 

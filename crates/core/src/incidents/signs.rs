@@ -143,6 +143,13 @@ impl Track {
             What::JournalDamaged { .. } => {
                 vec![raise(RuleName::JournalDamaged, 1), better(Cause::Journal, "it did not happen again")]
             }
+            What::SourceOffline { .. } => vec![raise(RuleName::SourceOffline, 1)],
+            What::SourceOnline { .. } => vec![better(Cause::Away, "it answers again")],
+            // It is begun with anew, or not watched any longer.
+            What::SourceChanged { .. } => vec![over(Cause::Away, describe(entry))],
+            What::ContainerEvent { oom: Some(true), .. } => {
+                vec![raise(RuleName::ContainerOom, 1), better(Cause::Memory, "it did not happen again")]
+            }
             // What is asked for and done, what is told elsewhere, and what is a consequence of something that is told.
             What::Started { .. }
             | What::AdoptedStray { .. }
@@ -164,6 +171,8 @@ impl Track {
             | What::Conflict { .. }
             | What::DependencyFailed { .. }
             | What::Adopted { .. }
+            | What::ContainerEvent { .. }
+            | What::SourceBadLines { .. }
             | What::SamplesDamaged { .. }
             | What::SamplesStopped { .. }
             | What::SamplesResumed

@@ -22,7 +22,9 @@ impl Scope {
         let fits =
             |wanted: &Option<Name>, name: Option<&Name>| wanted.as_ref().is_none_or(|wanted| Some(wanted) == name);
         match subject {
-            Subject::Daemon => self.project.is_none() && self.service.is_none(),
+            Subject::Daemon | Subject::Source(_) | Subject::Container { .. } => {
+                self.project.is_none() && self.service.is_none()
+            }
             Subject::Project(project) => fits(&self.project, Some(project)) && self.service.is_none(),
             Subject::Service { project, service, .. } => {
                 fits(&self.project, Some(project)) && fits(&self.service, Some(service))

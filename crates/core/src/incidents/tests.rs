@@ -1,5 +1,6 @@
 mod properties;
 mod rules;
+mod sources;
 mod stories;
 
 use std::collections::BTreeSet;
@@ -78,6 +79,14 @@ impl Bench {
 
     pub(super) fn hear(&mut self, what: What) {
         self.hear_of("api", what);
+    }
+
+    /// About something that is no service.
+    pub(super) fn hear_about(&mut self, subject: Subject, what: What) {
+        let entry = Entry::new(self.at().now.wall, subject, None, what);
+        self.seq += 1;
+        let turn = self.engine.hear(self.at(), self.seq, &entry);
+        self.take(turn);
     }
 
     /// Time passes; every deadline is kept.

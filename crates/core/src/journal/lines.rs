@@ -113,6 +113,20 @@ fn line(what: &What) -> String {
             let length = std::time::Duration::from_nanos(to.0.saturating_sub(from.0));
             format!("nothing is known about the {} before: {why}", format_rounded(length))
         }
+        What::ContainerEvent { inferred: false, .. } => container(what),
+        What::ContainerEvent { inferred: true, .. } => {
+            format!("{}: the engine did not tell, its list shows it", container(what))
+        }
+        What::SourceOnline { after: None } => "answers again".to_owned(),
+        What::SourceOnline { after: Some(after) } => format!("answers again after {}", span(after)),
+        What::SourceOffline { why } => format!("does not answer: {why}"),
+        What::SourceBadLines { count, sample, why } => {
+            format!(
+                "told {} not understood: {why}: {sample}",
+                counted(u32::try_from(*count).unwrap_or(u32::MAX), "line that is", "lines that are")
+            )
+        }
+        What::SourceChanged { how, by } => format!("{how} by {by}"),
         What::InternalFault { fault } => format!("internal fault: {fault}"),
         What::Other(raw) => {
             let mut text = format!("{} (unknown to this version)", what.kind());
@@ -121,6 +135,36 @@ fn line(what: &What) -> String {
             }
             text
         }
+    }
+}
+
+/// What happened to a container.
+fn container(what: &What) -> String {
+    let What::ContainerEvent { action, image, exit_code, signal, oom, health, old_name, .. } = what else {
+        return String::new();
+    };
+    match action.as_str() {
+        "create" if image.is_empty() => "created".to_owned(),
+        "create" => format!("created from {image}"),
+        "start" => "started".to_owned(),
+        "stop" => "stopped".to_owned(),
+        "die" => {
+            let code = exit_code.map_or_else(|| "ended".to_owned(), |code| format!("exited with code {code}"));
+            if *oom == Some(true) { format!("{code}, out of memory") } else { code }
+        }
+        "kill" => match signal.and_then(Signal::from_number) {
+            Some(signal) => format!("sent signal {signal}"),
+            None => signal.map_or_else(|| "sent a signal".to_owned(), |signal| format!("sent signal {signal}")),
+        },
+        "restart" => "restarted".to_owned(),
+        "pause" => "paused".to_owned(),
+        "unpause" => "goes on".to_owned(),
+        "destroy" => "removed".to_owned(),
+        "rename" => old_name.as_ref().map_or_else(|| "renamed".to_owned(), |old| format!("renamed from {old}")),
+        "update" => "its settings were changed".to_owned(),
+        "oom" => "out of memory".to_owned(),
+        "health_status" => format!("health: {}", health.as_deref().unwrap_or("unknown")),
+        other => other.to_owned(),
     }
 }
 

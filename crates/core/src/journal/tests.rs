@@ -107,8 +107,52 @@ fn all() -> Vec<(What, &'static str)> {
             What::Gap { from: Wall(0), to: Wall(60_000_000_000), why: text("no daemon") },
             "nothing is known about the 1m before: no daemon",
         ),
+        (happened("die"), "exited with code 137, out of memory: the engine did not tell, its list shows it"),
+        (What::SourceOnline { after: Some(span) }, "answers again after 1m3s"),
+        (What::SourceOffline { why: text("refused") }, "does not answer: refused"),
+        (
+            What::SourceBadLines { count: 2, sample: text("{"), why: text("EOF") },
+            "told 2 lines that are not understood: EOF: {",
+        ),
+        (What::SourceChanged { how: text("paused"), by: text("anna") }, "paused by anna"),
         (What::InternalFault { fault: text("a stop without a run") }, "internal fault: a stop without a run"),
     ]
+}
+
+fn happened(action: &str) -> What {
+    What::ContainerEvent {
+        action: text(action),
+        id: text("ab"),
+        image: text("busybox"),
+        time_nano: Some(7),
+        exit_code: (action == "die").then_some(137),
+        signal: (action == "kill").then_some(15),
+        oom: (action == "die").then_some(true),
+        health: (action == "health_status").then(|| text("unhealthy")),
+        old_name: (action == "rename").then(|| text("web")),
+        inferred: action == "die",
+    }
+}
+
+#[test]
+fn what_happens_to_containers() {
+    for (action, line) in [
+        ("create", "created from busybox"),
+        ("start", "started"),
+        ("kill", "sent signal TERM"),
+        ("rename", "renamed from web"),
+        ("health_status", "health: unhealthy"),
+        ("unpause", "goes on"),
+        ("teleport", "teleport"),
+    ] {
+        assert_eq!(describe(&entry(happened(action))), line);
+    }
+    let subject = Subject::Container { source: Name::new("nas").expect("name"), name: text("we\nb"), id: text("ab") };
+    assert_eq!(subject.to_string(), "container:nas/we\\nb");
+    let once = |what| Entry::new(Wall(1), subject.clone(), None, what).once();
+    assert_eq!(once(happened("kill")).as_deref(), Some("nas 7 container kill ab 15"));
+    assert_ne!(once(happened("start")), once(happened("stop")));
+    assert_eq!(once(What::Locked), None);
 }
 
 /// R6.11: one line each, with the facts in it; the name that is stored is the name that is filtered by.

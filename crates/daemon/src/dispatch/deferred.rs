@@ -28,6 +28,8 @@ pub(super) enum Deed {
     },
     /// Send what waits to be sent.
     Post,
+    /// Tell somebody what came of a change of sources.
+    AnswerOfSources(oneshot::Sender<vigie_api::source::Answer>, Box<vigie_api::source::Answer>),
     /// Tell a keeper that its events are stored.
     Acknowledge {
         /// Whose.

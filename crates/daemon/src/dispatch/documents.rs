@@ -150,6 +150,7 @@ impl Dispatch {
         let mut changes = self.changed_documents(&keys);
         changes.extend(self.ghost_documents(ghosts));
         changes.extend(self.parts.incidents.documents());
+        changes.extend(self.parts.sources.documents(&self.parts.log));
         changes
     }
 

@@ -8,9 +8,11 @@ mod deferred;
 pub(crate) mod documents;
 mod launches;
 mod perform;
+mod sources;
 mod tell;
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -44,6 +46,7 @@ use crate::recover::Recoverer;
 use crate::runs::{Changed, Runs};
 use crate::sampler::Sampler;
 use crate::sessions::Sessions;
+use crate::sources::Sources;
 use deferred::{Deed, Deferred};
 use documents::Documents;
 use launches::Launches;
@@ -90,6 +93,9 @@ pub(crate) struct Parts {
     pub(crate) runs: Runs,
     pub(crate) incidents: Incidents,
     pub(crate) children: Children,
+    pub(crate) sources: Sources,
+    /// The program that is a worker.
+    pub(crate) worker: PathBuf,
     pub(crate) place: Place,
     /// The present boot.
     pub(crate) boot: BootId,
@@ -162,6 +168,7 @@ impl Dispatch {
         let (done, _) = oneshot::channel();
         self.import(done);
         self.catch_up();
+        self.see_to_worker();
     }
 
     /// Deals with one input after the other, until the daemon is to end or `lock` is none any more. Gives back what is to
@@ -279,6 +286,11 @@ impl Dispatch {
             Input::Change { change, reply } => self.change(change, reply),
             Input::Posted { channel, verdict } => self.posted(&channel, verdict),
             Input::Explained { incident, lines } => self.explained(incident, lines),
+            Input::Worker(heard) => self.hear_worker(heard),
+            Input::ChangeSources { request, reply } => self.change_sources(request, reply),
+            Input::LookAtSources(reply) => {
+                let _ = reply.send(self.parts.sources.show());
+            }
             Input::End(_) => {}
         }
     }
@@ -315,8 +327,9 @@ impl Dispatch {
         if watch {
             self.parts.sampler.watch(now);
         }
-        let views = self.parts.supervisor.views();
+        let views: Vec<_> = self.parts.supervisor.views().filter(|view| self.is_shown(view)).collect();
         let mut seen: Vec<Seen> = views
+            .into_iter()
             .map(|view| {
                 let mut service = status::Service::from(&view);
                 if let Some(run) = &mut service.run
@@ -459,6 +472,9 @@ impl Dispatch {
                 let _ = reply.send(Ok(changed));
             }
             Deed::Post => self.post(),
+            Deed::AnswerOfSources(reply, answer) => {
+                let _ = reply.send(*answer);
+            }
             Deed::Acknowledge { key, run, seq } => {
                 // What could not be stored is not acknowledged: the keeper keeps it for the next daemon.
                 if self.unsaved.is_empty() && self.lost.is_none() {

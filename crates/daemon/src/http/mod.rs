@@ -10,6 +10,7 @@ mod requests;
 mod samples;
 mod sessions;
 mod settings;
+mod sources;
 mod status;
 
 use std::path::PathBuf;
@@ -105,6 +106,8 @@ async fn route(request: Request<Incoming>, desk: &Desk) -> Response<Body> {
         (&Method::POST, path::SESSIONS) => sessions::stream(desk, request).await,
         (&Method::POST, path::FLUSH_SAMPLES) => samples::flush(desk).await,
         (&Method::POST, path::SETTINGS) => settings::change(desk, request).await,
+        (&Method::GET, path::SOURCES) => sources::show(desk).await,
+        (&Method::POST, path::SOURCES) => sources::change(desk, request).await,
         (
             _,
             path::DAEMON
@@ -114,7 +117,8 @@ async fn route(request: Request<Incoming>, desk: &Desk) -> Response<Body> {
             | path::REQUESTS
             | path::SESSIONS
             | path::FLUSH_SAMPLES
-            | path::SETTINGS,
+            | path::SETTINGS
+            | path::SOURCES,
         ) => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ExitCode::Usage, "not with this method")),
         (_, other) => {
             let message = format!("there is nothing at {other}: perhaps client and daemon are of different versions");

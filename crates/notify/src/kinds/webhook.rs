@@ -34,19 +34,17 @@ pub(super) fn host(place: &crate::dial::Place, tls: bool) -> String {
 
 /// The message for programs.
 pub(crate) fn object(message: &Message, host: &str) -> Value {
-    let (project, service) = match &message.subject {
-        Some(Subject::Service { project, service, .. }) => (Some(project), Some(service)),
-        Some(Subject::Project(project)) => (Some(project), None),
-        Some(Subject::Daemon) | None => (None, None),
-    };
+    let subject = message.subject.as_ref();
     json!({
         "schema": 1,
         "key": message.key,
         "occasion": message.occasion,
         "severity": message.severity,
         "host": host,
-        "project": project,
-        "service": service,
+        "project": subject.and_then(Subject::project),
+        "service": subject.and_then(Subject::service),
+        "source": subject.and_then(Subject::source),
+        "container": subject.and_then(Subject::container),
         "rule": message.rule,
         "incident": message.incident,
         "count": message.count,

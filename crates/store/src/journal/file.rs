@@ -40,8 +40,12 @@ const SCHEMA: &str = "
         mode TEXT,
         run INTEGER,
         run_seq INTEGER,
-        what TEXT NOT NULL
+        what TEXT NOT NULL,
+        source TEXT,
+        container TEXT,
+        once TEXT
     ) STRICT;
+    CREATE UNIQUE INDEX entries_once ON entries (once) WHERE once IS NOT NULL;
     CREATE UNIQUE INDEX entries_of_run ON entries (run, run_seq) WHERE run IS NOT NULL;
     CREATE TABLE documents (kind TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, key))
         STRICT, WITHOUT ROWID;
@@ -50,7 +54,31 @@ const SCHEMA: &str = "
 
 /// Opens the journal for writing; makes it when there is none.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
-    FORMAT.open(path, |new| count_from(new, 1))
+    let connection = FORMAT.open(path, |new| count_from(new, 1))?;
+    add_columns(&connection).map_err(database(path))?;
+    Ok(connection)
+}
+
+/// A journal of before there were sources gets what they need. An earlier program goes on with it: it names the columns
+/// that it reads and writes.
+fn add_columns(connection: &Connection) -> rusqlite::Result<()> {
+    if knows_sources(connection)? {
+        return Ok(());
+    }
+    connection.execute_batch(
+        "BEGIN IMMEDIATE;
+         ALTER TABLE entries ADD COLUMN source TEXT;
+         ALTER TABLE entries ADD COLUMN container TEXT;
+         ALTER TABLE entries ADD COLUMN once TEXT;
+         CREATE UNIQUE INDEX entries_once ON entries (once) WHERE once IS NOT NULL;
+         COMMIT",
+    )
+}
+
+/// Whether the columns for sources are there: who only reads may come before the daemon that adds them.
+pub(super) fn knows_sources(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut columns = connection.prepare_cached("SELECT 1 FROM pragma_table_info('entries') WHERE name = 'once'")?;
+    columns.exists([])
 }
 
 /// Renames a damaged journal and begins a new one with what can be saved from it.

@@ -54,6 +54,10 @@ pub struct SubjectFilter {
     pub service: Option<Name>,
     /// The mode.
     pub mode: Option<Name>,
+    /// The source; it matches its containers too.
+    pub source: Option<Name>,
+    /// The name of a container.
+    pub container: Option<String>,
 }
 
 /// The journal, open for reading. No read outlives its call, so readers never keep the writer from tidying up.
@@ -110,8 +114,8 @@ impl Reader {
     /// # Errors
     /// [`Error::Damaged`], [`Error::Database`].
     pub fn read(&self, query: &Query) -> Result<Vec<Stored>, Error> {
-        let (sql, values) = statement(query);
         (|| {
+            let (sql, values) = statement(query, file::knows_sources(&self.connection)?);
             let mut select = self.connection.prepare_cached(&sql)?;
             let rows = select.query_map(rusqlite::params_from_iter(values), stored)?;
             let mut found: Vec<Stored> = rows.collect::<Result<_, _>>()?;
@@ -162,10 +166,12 @@ impl Reader {
     }
 }
 
-fn statement(query: &Query) -> (String, Vec<Value>) {
+fn statement(query: &Query, knows_sources: bool) -> (String, Vec<Value>) {
     let mut values = vec![Value::Integer(integer(query.after))];
-    let mut sql =
-        "SELECT seq, at, kind, project, service, mode, run, run_seq, what FROM entries WHERE seq > ?".to_owned();
+    let of_source = if knows_sources { "source, container" } else { "NULL, NULL" };
+    let mut sql = format!(
+        "SELECT seq, at, kind, project, service, mode, run, run_seq, what, {of_source} FROM entries WHERE seq > ?"
+    );
     let mut also = |condition: &str, value: Value| {
         sql.push_str(" AND ");
         sql.push_str(condition);
@@ -180,7 +186,8 @@ fn statement(query: &Query) -> (String, Vec<Value>) {
     if let Some(run) = query.run {
         also("run = ?", Value::Integer(run_column(run)));
     }
-    let one_of: Vec<String> = query.subjects.iter().map(|subject| condition(subject, &mut values)).collect();
+    let one_of: Vec<String> =
+        query.subjects.iter().map(|subject| condition(subject, knows_sources, &mut values)).collect();
     if !one_of.is_empty() {
         sql.push_str(&format!(" AND ({})", one_of.join(" OR ")));
     }
@@ -196,12 +203,22 @@ fn statement(query: &Query) -> (String, Vec<Value>) {
     (sql, values)
 }
 
-fn condition(subject: &SubjectFilter, values: &mut Vec<Value>) -> String {
-    let parts = [("project", &subject.project), ("service", &subject.service), ("mode", &subject.mode)];
+fn condition(subject: &SubjectFilter, knows_sources: bool, values: &mut Vec<Value>) -> String {
+    let name = |name: &Option<Name>| name.as_ref().map(|name| name.as_str().to_owned());
+    let parts = [
+        ("project", name(&subject.project)),
+        ("service", name(&subject.service)),
+        ("mode", name(&subject.mode)),
+        ("source", name(&subject.source)),
+        ("container", subject.container.clone()),
+    ];
+    if !knows_sources && (subject.source.is_some() || subject.container.is_some()) {
+        return "FALSE".to_owned();
+    }
     let conditions: Vec<String> = parts
         .into_iter()
         .filter_map(|(column, name)| {
-            values.push(Value::Text(name.as_ref()?.as_str().to_owned()));
+            values.push(Value::Text(name?));
             Some(format!("{column} = ?"))
         })
         .collect();
@@ -212,12 +229,16 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     let name = |column| -> rusqlite::Result<Option<Name>> {
         Ok(row.get::<_, Option<String>>(column)?.map(|name| Name::lossy(&name)))
     };
+    let what: String = row.get(8)?;
     let subject = match (name(3)?, name(4)?) {
-        (None, _) => Subject::Daemon,
+        (None, _) => match (name(9)?, row.get::<_, Option<String>>(10)?) {
+            (None, _) => Subject::Daemon,
+            (Some(source), None) => Subject::Source(source),
+            (Some(source), Some(name)) => Subject::Container { source, name, id: container_id(&what) },
+        },
         (Some(project), None) => Subject::Project(project),
         (Some(project), Some(service)) => Subject::Service { project, service, mode: name(5)? },
     };
-    let what: String = row.get(8)?;
     // What cannot be understood is shown as it stands: one odd row must not hide the others.
     let what = match serde_json::from_str(&what) {
         Ok(what) => what,
@@ -238,4 +259,13 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
             what,
         },
     })
+}
+
+/// The id of the container that an entry is about.
+fn container_id(what: &str) -> String {
+    #[derive(Deserialize)]
+    struct Id {
+        id: String,
+    }
+    serde_json::from_str::<Id>(what).map(|found| found.id).unwrap_or_default()
 }

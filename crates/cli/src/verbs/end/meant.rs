@@ -120,6 +120,7 @@ fn add(
             meant.ports.push(*claim);
             Ok(())
         }
+        Target::Container { .. } | Target::Source(_) => Err(crate::select::elsewhere(target)),
     }
 }
 

@@ -85,7 +85,7 @@ impl<'a> Course<'a> {
         let about = SubjectFilter {
             project: Some(self.up.project.name.clone()),
             service: Some(self.service.name.clone()),
-            mode: None,
+            ..SubjectFilter::default()
         };
         let mut trail = Trail::new(&self.scene.place, about)?;
         let mut meter = Meter::new(self.args.cycles);

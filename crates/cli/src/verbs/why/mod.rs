@@ -117,6 +117,7 @@ fn explain(target: &Target, report: &Report, scene: &Scene, times: Times<'_>) ->
             let facts = port::look(port, report, &known, scene)?;
             Ok(Found { told: explain_port(&facts, times), also: Vec::new(), process: None })
         }
+        Target::Container { .. } | Target::Source(_) => Err(crate::select::elsewhere(target)),
         Target::Service(_) => {
             let subject = subject(target, report, scene)?;
             let mut all = explain_service(&service::look(&subject, report, &known, scene)?, times).into_iter();

@@ -173,7 +173,8 @@ fn history(project: Option<&Name>, key: &ServiceKey, place: &Place) -> Result<Ve
         Err(vigie_store::Error::Absent { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let subject = SubjectFilter { project: project.cloned(), service: Some(key.service.clone()), mode: None };
+    let service = Some(key.service.clone());
+    let subject = SubjectFilter { project: project.cloned(), service, ..SubjectFilter::default() };
     let mut history = Vec::new();
     if let Some(reader) = &reader {
         let query = Query { subjects: vec![subject], limit: Some(ENTRIES), newest: true, ..Query::default() };
@@ -186,7 +187,7 @@ fn history(project: Option<&Name>, key: &ServiceKey, place: &Place) -> Result<Ve
     }
     let about = |subject: &Subject| match subject {
         Subject::Service { project: of, service, .. } => Some(of) == project && *service == key.service,
-        Subject::Daemon | Subject::Project(_) => false,
+        Subject::Daemon | Subject::Project(_) | Subject::Source(_) | Subject::Container { .. } => false,
     };
     let entries = events::unjournalled(place, reader.as_ref(), None)?.into_iter().filter(|entry| about(&entry.subject));
     history.extend(entries.map(|entry| Noted { seq: None, at: entry.at, run: entry.run, what: entry.what }));

@@ -280,7 +280,10 @@ impl Service {
                 self.release(reaction);
             }
             Verdict::Restart { delay, attempt } => {
-                self.journal(reaction, What::RestartScheduled { delay: Span(delay), attempt, of: Some(of) });
+                self.journal(
+                    reaction,
+                    What::RestartScheduled { delay: Span(delay), attempt, of: Some(of).filter(|of| *of < u32::MAX) },
+                );
                 self.attempt = attempt;
                 self.restarts += 1;
                 if delay.is_zero() {

@@ -1,0 +1,26 @@
+//! `vigie worker`: what the daemon starts under a keeper. Not for people.
+
+use crate::context;
+use crate::failure::{Failure, Verdict};
+use vigie_core::exit_code::ExitCode;
+
+/// Be a worker of the daemon
+#[derive(Debug, clap::Args)]
+#[command(hide = true, long_about = "Be a worker of the daemon. The daemon starts it; alone it is of no use.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Role {
+    /// Follow the events of container engines
+    Events,
+}
+
+pub(crate) fn run(args: &Args) -> Verdict {
+    let Role::Events = args.role;
+    let socket = context::place()?.worker_socket();
+    vigie_daemon::work(&socket).map_err(|error| Failure::new(ExitCode::Unreachable, error.to_string()))?;
+    Ok(0)
+}

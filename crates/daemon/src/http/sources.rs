@@ -1,0 +1,27 @@
+//! `GET` and `POST /v1/sources`.
+
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+use vigie_api::source;
+
+use super::answer::{Body, Refusal, json, lines};
+use super::{Desk, requests};
+use crate::input::Input;
+
+/// All sources as they stand.
+pub(super) async fn show(desk: &Desk) -> Result<Response<Body>, Refusal> {
+    json(&desk.ask(Input::LookAtSources).await?)
+}
+
+/// Changes one, and tells when that is durable.
+pub(super) async fn change(desk: &Desk, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let request: source::Request = requests::read(request).await?;
+    let answer = desk.ask(|reply| Input::ChangeSources { request, reply }).await?;
+    let (writer, response) = lines();
+    tokio::spawn(async move {
+        // A client that is gone has seen enough.
+        let _ = writer.write(&answer).await;
+    });
+    Ok(response)
+}

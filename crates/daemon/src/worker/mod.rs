@@ -1,0 +1,213 @@
+//! The worker that follows events: a process of its own, under a keeper as any service, with the daemon at the other end of
+//! a socket (R11.2).
+//!
+//! One task a source ([`follow`]) reads the engine and never waits for anybody: what it has to tell goes into one bounded
+//! queue. When that is full, it hangs up, counts, waits for a place, and begins again where the last message that found
+//! one stands; what the engine still has is then asked for again, and what it has not is a gap. So a daemon that is slow
+//! costs time and no event.
+//!
+//! The worker keeps nothing. The end of the socket ends it, an order to shut down or a signal ends it in order.
+
+mod follow;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use vigie_core::name::Name;
+use vigie_core::units::format_size;
+use vigie_os::proc::Proc;
+use vigie_wire::frame::{Lines, encode};
+use vigie_wire::worker::{Asked, Assigned, Role, Said, VERSION};
+
+/// Messages that may wait for the daemon.
+const QUEUE: usize = 4096;
+
+/// A cycle: how often the worker looks at itself.
+const CYCLE: Duration = Duration::from_secs(30);
+
+/// After so many it reports its memory.
+const REPORT: u64 = 10;
+
+/// With more resident memory than this it ends, and is started again. A thousand containers take some two mebibytes.
+const MEMORY: u64 = 128 << 20;
+
+/// How long the last messages may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why a worker ends otherwise than it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The daemon is not there.
+    #[error("the daemon's socket for workers, {path}, cannot be used: {source}")]
+    Socket {
+        /// The socket.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It uses more than it may.
+    #[error("it uses {0} of memory, more than it may, and ends to be started again")]
+    Memory(String),
+    /// What the daemon says is not understood.
+    #[error("the daemon says what is not understood: {0}")]
+    Protocol(String),
+}
+
+/// A source that is followed.
+struct Followed {
+    /// Dropping it ends the task in order.
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// Follows the sources that the daemon names, until it is told to end or the daemon is gone.
+///
+/// # Errors
+/// When there is no daemon, or the worker must not go on.
+pub fn run(socket: &Path) -> Result<(), WorkerError> {
+    let failed = |source| WorkerError::Socket { path: socket.display().to_string(), source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let stream = vigie_os::socket::connect(socket, Duration::from_secs(5))
+        .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
+    stream.set_nonblocking(true).map_err(failed)?;
+    runtime.block_on(async {
+        let stream = UnixStream::from_std(stream).map_err(failed)?;
+        serve(stream).await
+    })
+}
+
+async fn serve(stream: UnixStream) -> Result<(), WorkerError> {
+    let system = |source| WorkerError::Socket { path: "signals".to_owned(), source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+    let (mut reader, mut writer) = stream.into_split();
+    let (outbox, mut to_send) = mpsc::channel::<Said>(QUEUE);
+    let sending = tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        while let Some(said) = to_send.recv().await {
+            bytes.clear();
+            encode_into(&said, &mut bytes);
+            // What waits goes in one piece.
+            while bytes.len() < 256 << 10
+                && let Ok(said) = to_send.try_recv()
+            {
+                encode_into(&said, &mut bytes);
+            }
+            if writer.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    let program = env!("CARGO_PKG_VERSION").to_owned();
+    let pid = std::process::id();
+    let _ = outbox.send(Said::Ready { version: VERSION, program, role: Role::Events, pid }).await;
+    let mut followed: BTreeMap<Name, Followed> = BTreeMap::new();
+    let mut lines = Lines::default();
+    let mut buffer = vec![0; 16 << 10];
+    let mut cycles = tokio::time::interval(CYCLE);
+    let mut cycle = 0;
+    let ended = loop {
+        tokio::select! {
+            read = reader.read(&mut buffer) => match read {
+                Ok(count) if count > 0 => {
+                    if let Err(error) = lines.push(&buffer[..count]) {
+                        break Err(WorkerError::Protocol(error.to_string()));
+                    }
+                }
+                // The daemon is gone, and with it whoever could be told.
+                Ok(_) | Err(_) => break Ok(()),
+            },
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            _ = cycles.tick() => {
+                cycle += 1;
+                if let Err(error) = look_at_itself(cycle, followed.len(), &outbox) {
+                    break Err(error);
+                }
+            }
+        }
+        match obey(&mut lines, &mut followed, &outbox).await {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    end(followed).await;
+    drop(outbox);
+    let _ = tokio::time::timeout(FAREWELL, sending).await;
+    ended
+}
+
+/// Does what arrived; `false` when it is to end.
+async fn obey(
+    lines: &mut Lines,
+    followed: &mut BTreeMap<Name, Followed>,
+    outbox: &mpsc::Sender<Said>,
+) -> Result<bool, WorkerError> {
+    while let Some(asked) = lines.message().map_err(|error| WorkerError::Protocol(error.to_string()))? {
+        let (put, remove) = match asked {
+            Asked::Shutdown => return Ok(false),
+            Asked::RefreshSources { put, remove } => (put, remove),
+        };
+        for name in put.iter().map(|assigned| &assigned.source.name).chain(&remove) {
+            if let Some(one) = followed.remove(name) {
+                end([(name.clone(), one)].into()).await;
+            }
+        }
+        for Assigned { source, resume } in put {
+            let (stop, stopped) = oneshot::channel();
+            let name = source.name.clone();
+            let task = tokio::spawn(follow::follow(source, resume, outbox.clone(), stopped));
+            followed.insert(name, Followed { stop, task });
+        }
+    }
+    Ok(true)
+}
+
+/// Ends tasks in order; one that does not end is left behind.
+async fn end(followed: BTreeMap<Name, Followed>) {
+    let tasks: Vec<JoinHandle<()>> = followed
+        .into_values()
+        .map(|one| {
+            drop(one.stop);
+            one.task
+        })
+        .collect();
+    for task in tasks {
+        let abort = task.abort_handle();
+        if tokio::time::timeout(FAREWELL, task).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+/// Its own memory, reported now and then, and never more than it may be.
+fn look_at_itself(cycle: u64, sources: usize, outbox: &mpsc::Sender<Said>) -> Result<(), WorkerError> {
+    let Ok(Some(statm)) = Proc::system().and_then(|proc| proc.statm(std::process::id(), &mut Vec::new())) else {
+        return Ok(());
+    };
+    let bytes = statm.resident_pages * rustix::param::page_size() as u64;
+    // The first time right away, so that there is something to compare with.
+    if cycle % REPORT == 1 {
+        println!("cycle {cycle}: {} resident, {sources} sources", format_size(bytes));
+        let _ = outbox.try_send(Said::Memory { bytes, cycle });
+    }
+    if bytes > MEMORY { Err(WorkerError::Memory(format_size(bytes))) } else { Ok(()) }
+}
+
+fn encode_into(said: &Said, bytes: &mut Vec<u8>) {
+    // The types of the protocol are objects with names as keys: they cannot fail.
+    if let Ok(line) = encode(said) {
+        bytes.extend_from_slice(&line);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! The worker with an engine that does things wrong, and a test in the place of the daemon.
+
+use super::*;
+
+use vigie_core::docker::filter::Filters;
+use vigie_core::docker::source::{Mode, Source};
+use vigie_core::docker::told::{Resume, Saying, Stage, Told};
+use vigie_docker::model::{Faults, Model};
+
+use crate::test::run;
+
+/// A worker, and what it has told.
+struct Bench {
+    asked: tokio::net::unix::OwnedWriteHalf,
+    said: tokio::net::unix::OwnedReadHalf,
+    lines: Lines,
+    resume: Resume,
+    /// `action id`, as they came.
+    told: Vec<String>,
+    live: bool,
+    worker: JoinHandle<Result<(), WorkerError>>,
+}
+
+fn source(model: &Model, mode: Mode) -> Source {
+    Source {
+        name: Name::new("nas").expect("name"),
+        endpoint: format!("unix://{}", model.socket().display()).parse().expect("endpoint"),
+        tls: None,
+        events: true,
+        mode,
+        filters: Filters::default(),
+        paused: false,
+    }
+}
+
+impl Bench {
+    async fn begin(model: &Model, mode: Mode, resume: Resume) -> Self {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let worker = tokio::spawn(serve(theirs));
+        let (said, asked) = ours.into_split();
+        let mut stage = Self { asked, said, lines: Lines::default(), resume, told: Vec::new(), live: false, worker };
+        match stage.next().await {
+            Some(Said::Ready { version: VERSION, role: Role::Events, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        let put = vec![Assigned { source: source(model, mode), resume: stage.resume.clone() }];
+        stage.ask(&Asked::RefreshSources { put, remove: Vec::new() }).await;
+        stage
+    }
+
+    async fn ask(&mut self, asked: &Asked) {
+        self.asked.write_all(&encode(asked).expect("encodes")).await.expect("it reads");
+    }
+
+    /// The next message; absent at the end.
+    async fn next(&mut self) -> Option<Said> {
+        let mut buffer = vec![0; 4096];
+        loop {
+            if let Some(said) = self.lines.message().expect("understood") {
+                return Some(said);
+            }
+            match self.said.read(&mut buffer).await.expect("readable") {
+                0 => return None,
+                count => self.lines.push(&buffer[..count]).expect("short"),
+            }
+        }
+    }
+
+    fn note(&mut self, said: Said) {
+        match said {
+            Said::ContainerEvent { told, .. } => {
+                self.resume.absorb(&told);
+                let Told { saying, .. } = *told;
+                self.told.extend(match saying {
+                    Saying::Event(event) if event.inferred => Some(format!("inferred {} {}", event.action, event.id)),
+                    Saying::Event(event) => Some(format!("{} {}", event.action, event.id)),
+                    Saying::Gap { .. } => Some("gap".to_owned()),
+                    Saying::BadLines { .. } => Some("bad lines".to_owned()),
+                    Saying::Online { .. } => Some("online".to_owned()),
+                    Saying::Offline { .. } => Some("offline".to_owned()),
+                    Saying::Nothing => None,
+                });
+            }
+            Said::SourceStatus { status, .. } => self.live = status.stage == Stage::Live,
+            Said::Ready { .. } | Said::Memory { .. } => {}
+            Said::Error { message } => panic!("{message}"),
+        }
+    }
+
+    /// Reads until it is so. A test has twenty seconds for all of it.
+    async fn until(&mut self, what: impl Fn(&Self) -> bool) {
+        while !what(self) {
+            let said = self.next().await.expect("it goes on");
+            self.note(said);
+        }
+    }
+
+    async fn live(&mut self) {
+        self.until(|stage| stage.live).await;
+    }
+
+    async fn told(&mut self, count: usize) -> Vec<String> {
+        self.until(|stage| stage.told.len() >= count).await;
+        std::mem::take(&mut self.told)
+    }
+}
+
+/// Whatever shape its answers have, and however its lines arrive.
+#[test]
+fn engines_of_all_ages_and_manners() {
+    for faults in [
+        Faults::default(),
+        Faults { api: "1.53", repeats_fields: false, ..Faults::default() },
+        Faults { split: 7, ..Faults::default() },
+        Faults { doubles: true, split: 1, ..Faults::default() },
+        Faults { skew: -3600, ..Faults::default() },
+        Faults { skew: 86_400, slow: Duration::from_millis(50), ..Faults::default() },
+        Faults { bloat: 8 << 20, ..Faults::default() },
+    ] {
+        run(async {
+            let model = Model::start(faults.clone());
+            model.happen("create", "old");
+            let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
+            stage.live().await;
+            for action in ["create", "start", "pause", "unpause", "die", "destroy"] {
+                model.happen(action, "web");
+            }
+            let wanted = ["create web", "start web", "pause web", "unpause web", "die web", "destroy web"];
+            assert_eq!(stage.told(6).await, wanted, "{faults:?}");
+            assert!(model.requests().iter().any(|path| path.starts_with(&format!("/v{}/events", faults.api))));
+        });
+    }
+}
+
+#[test]
+fn what_is_not_understood_ends_nothing() {
+    run(async {
+        let model = Model::start(Faults { babbles: true, ..Faults::default() });
+        let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
+        stage.live().await;
+        model.happen("create", "a");
+        model.happen("start", "a");
+        assert_eq!(stage.told(3).await, ["create a", "bad lines", "start a"], "told of the first, then counted");
+    });
+}
+
+/// A worker is killed; another goes on where the store stands.
+#[test]
+fn another_worker_goes_on() {
+    run(async {
+        let model = Model::start(Faults::default());
+        let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
+        stage.live().await;
+        model.happen("create", "a");
+        model.happen("start", "a");
+        stage.told(2).await;
+        stage.worker.abort();
+        for _ in 0..100 {
+            model.happen("kill", "a");
+        }
+        model.happen("die", "a");
+        let mut stage = Bench::begin(&model, Mode::Stream, stage.resume.clone()).await;
+        let told = stage.told(103).await;
+        // What lies within the overlap comes again: the store has its key.
+        assert_eq!((told[0].as_str(), told[1].as_str(), told[102].as_str()), ("create a", "start a", "die a"));
+        assert!(told[2..102].iter().all(|told| told == "kill a"));
+        stage.worker.abort();
+        for _ in 0..600 {
+            model.happen("kill", "a");
+        }
+        let mut stage = Bench::begin(&model, Mode::Stream, stage.resume.clone()).await;
+        let told = stage.told(257).await;
+        assert_eq!(told[0], "gap", "the engine keeps 256");
+        assert!(told[1..].iter().all(|told| told == "kill a"));
+    });
+}
+
+/// R11.2: changes touch what they are about; the end of the socket ends the worker, and so does an order, with the place
+/// that was reached.
+#[test]
+fn orders_and_ends() {
+    run(async {
+        let model = Model::start(Faults::default());
+        let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
+        stage.live().await;
+        model.happen("exec_start: sh", "a");
+        model.happen("create", "a");
+        stage.told(1).await;
+        model.happen("exec_start: sh", "a");
+        let reached = |stage: &Bench| stage.resume.cursor.as_ref().map(|cursor| cursor.at);
+        let before = reached(&stage);
+        let nas = Name::new("nas").expect("name");
+        stage.ask(&Asked::RefreshSources { put: Vec::new(), remove: vec![nas] }).await;
+        stage.ask(&Asked::Shutdown).await;
+        while let Some(said) = stage.next().await {
+            stage.note(said);
+        }
+        assert!(before.is_some() && reached(&stage) >= before, "what it tells last is the place that it reached");
+        stage.worker.await.expect("no panic").expect("in order");
+
+        let stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
+        drop((stage.said, stage.asked));
+        stage.worker.await.expect("no panic").expect("the daemon is gone, which is no fault of the worker");
+    });
+}
+
+/// A poll reads from where it was to the present on the engine's clock.
+#[test]
+fn a_poll() {
+    run(async {
+        let model = Model::start(Faults { skew: -7200, ..Faults::default() });
+        model.happen("create", "a");
+        let mode = Mode::Poll { every: vigie_core::units::Span::secs(30) };
+        let mut stage = Bench::begin(&model, mode, Resume::default()).await;
+        stage.until(|stage| stage.resume.cursor.is_some()).await;
+        stage.worker.abort();
+        model.happen("start", "a");
+        model.happen("die", "a");
+        let mut stage = Bench::begin(&model, mode, stage.resume.clone()).await;
+        assert_eq!(stage.told(2).await, ["start a", "die a"]);
+    });
+}
