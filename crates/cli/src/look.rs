@@ -235,7 +235,10 @@ pub(crate) fn remembered(place: &Place) -> Result<Vec<Service>, Failure> {
     let documents = reader.documents(vigie_daemon::SERVICE)?;
     // One that cannot be read must not hide the others; the next daemon reports it.
     let stored = documents.iter().filter_map(|document| document.parse::<vigie_daemon::Kept>().ok());
-    Ok(stored.map(|kept| Service::from(&kept.service)).collect())
+    // The daemon's own worker is a service while there are sources.
+    let has_sources = !reader.documents("source")?.is_empty();
+    let is_shown = |service: &Service| has_sources || service.project_dir.as_path() != place.state;
+    Ok(stored.map(|kept| Service::from(&kept.service)).filter(is_shown).collect())
 }
 
 /// A run that no daemon ever managed.

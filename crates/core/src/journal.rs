@@ -46,22 +46,6 @@ impl Entry {
         Self { at, subject, run, run_seq: None, what }
     }
 
-    /// The key under which a journal has it once, for what a source may tell again.
-    pub fn once(&self) -> Option<String> {
-        match (&self.subject, &self.what) {
-            (
-                Subject::Container { source, .. },
-                What::ContainerEvent { action, id, time_nano: Some(at), signal, health, old_name, .. },
-            ) => {
-                let detail = health.as_deref().or(old_name.as_deref()).unwrap_or_default();
-                let signal = signal.map(|signal| signal.to_string()).unwrap_or_default();
-                Some(format!("{source} {at} container {action} {id} {detail}{signal}"))
-            }
-            (Subject::Source(source), What::Gap { from, to, .. }) => Some(format!("{source} {} gap {}", from.0, to.0)),
-            _ => None,
-        }
-    }
-
     /// An entry for the event `run_seq` of `run`.
     pub fn of_keeper(at: Wall, subject: Subject, run: RunId, run_seq: u64, what: What) -> Self {
         Self { at, subject, run: Some(run), run_seq: Some(run_seq), what }

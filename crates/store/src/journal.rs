@@ -256,3 +256,5 @@ fn run_column(run: RunId) -> i64 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_sources;

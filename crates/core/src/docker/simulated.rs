@@ -9,12 +9,10 @@ use super::event::{Happened, Key, Nanos};
 use super::follower::{Asked, Follower, Input, OVERLAP, Output, Response};
 use super::known::{Container, Listed, State};
 use super::lines::Line;
-use super::source::{Mode, Source};
 use super::told::{ContainerEvent, Identity, Resume, Saying, Stage, Told};
 use crate::clock::{Mono, Now, Wall};
-use crate::name::Name;
 use crate::policy::Draws;
-use crate::units::Span;
+use scene::{once, source, written};
 
 const RING: usize = 256;
 const SECOND: u64 = 1_000_000_000;
@@ -75,18 +73,6 @@ struct World {
     resume: Resume,
     onlines: u32,
     offlines: u32,
-}
-
-fn source(poll: bool) -> Source {
-    Source {
-        name: Name::new("nas").expect("name"),
-        endpoint: "/run/d.sock".parse().expect("endpoint"),
-        tls: None,
-        events: true,
-        mode: if poll { Mode::Poll { every: Span::secs(60) } } else { Mode::Stream },
-        filters: super::filter::Filters::default(),
-        paused: false,
-    }
 }
 
 impl World {
@@ -497,76 +483,5 @@ impl World {
     }
 }
 
-fn written(event: &Happened) -> Vec<u8> {
-    let key = &event.key;
-    serde_json::json!({
-        "Type": key.kind, "Action": key.action, "timeNano": key.at.0,
-        "Actor": { "ID": key.id, "Attributes": event.attributes },
-    })
-    .to_string()
-    .into_bytes()
-}
-
-fn run(seeds: std::ops::Range<u64>, weather: Weather) -> (usize, u32, usize, u32) {
-    let (mut gaps, mut inferred, mut events, mut offlines) = (0, 0, 0, 0);
-    for seed in seeds {
-        let mut world = World::new(seed, weather);
-        world.begin();
-        for _ in 0..1500 {
-            world.stir();
-            world.advance();
-        }
-        world.check();
-        gaps += world.gaps.len();
-        inferred += world.inferred;
-        events += world.store.len();
-        offlines += world.offlines;
-    }
-    (gaps, inferred, events, offlines)
-}
-
-/// Plays one schedule again and prints it: `VIGIE_SEED=7 cargo test … -- --ignored --nocapture`, with `VIGIE_POLL` a poll.
-#[test]
-#[ignore = "for a seed that failed"]
-fn a_seed_again() {
-    let seed = std::env::var("VIGIE_SEED").ok().and_then(|seed| seed.parse().ok()).expect("VIGIE_SEED is a number");
-    let poll = std::env::var_os("VIGIE_POLL").is_some();
-    run(seed..seed + 1, Weather { rough: (1000..5000).contains(&seed), crashes: seed < 5000, poll });
-}
-
-fn schedules() -> u64 {
-    std::env::var("VIGIE_FOLLOWER_SCHEDULES").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
-}
-
-/// Nothing is ever lost where the engine loses nothing, whoever is killed when.
-#[test]
-fn crashes_and_broken_connections_lose_nothing() {
-    for poll in [false, true] {
-        let (_, _, events, _) = run(0..schedules(), Weather { rough: false, crashes: true, poll });
-        assert!(events > 500, "{events}: the schedules are too quiet to show anything");
-    }
-}
-
-/// What an engine does lose is a gap, and the state is right all the same.
-#[test]
-fn every_hole_is_a_gap() {
-    for poll in [false, true] {
-        let weather = Weather { rough: true, crashes: true, poll };
-        let (gaps, inferred, events, offlines) = run(1000..1000 + schedules(), weather);
-        assert!(gaps > 0 && inferred > 0 && events > 500, "{gaps} gaps, {inferred} inferred, {events} events");
-        assert!(offlines > 0, "no engine was away for long");
-    }
-}
-
-/// A quiet life: everything arrives, once.
-#[test]
-fn a_quiet_life() {
-    let calm = Weather { rough: false, crashes: false, poll: false };
-    let (gaps, inferred, events, offlines) = run(5000..5000 + 5, calm);
-    assert_eq!((gaps, inferred, offlines), (0, 0, 0));
-    assert!(events > 100);
-}
-
-fn once(saying: &Saying) -> Option<String> {
-    saying.entry(&Name::new("nas").expect("name"), Wall(1)).and_then(|entry| entry.once())
-}
+mod scene;
+mod tests;

@@ -230,3 +230,21 @@ impl ContainerEvent {
         }
     }
 }
+
+impl Entry {
+    /// The key under which a journal has it once, for what a source may tell again.
+    pub fn once(&self) -> Option<String> {
+        match (&self.subject, &self.what) {
+            (
+                Subject::Container { source, .. },
+                What::ContainerEvent { action, id, time_nano: Some(at), signal, health, old_name, .. },
+            ) => {
+                let detail = health.as_deref().or(old_name.as_deref()).unwrap_or_default();
+                let signal = signal.map(|signal| signal.to_string()).unwrap_or_default();
+                Some(format!("{source} {at} container {action} {id} {detail}{signal}"))
+            }
+            (Subject::Source(source), What::Gap { from, to, .. }) => Some(format!("{source} {} gap {}", from.0, to.0)),
+            _ => None,
+        }
+    }
+}

@@ -11,7 +11,7 @@
 //!
 //! A list proves something about a container only when no event of it came between question and answer; and an event may
 //! be on its way on one connection while the list comes back on the other. So what a list shows is believed when a second
-//! list, a moment later, shows the same, and no event of that container came meanwhile ([`survey`]). Even then the engine is
+//! list, a moment later, shows the same, and no event of that container came meanwhile (`survey`). Even then the engine is
 //! asked once more for its events from the cursor on, on a new connection: only what is left then is inferred.
 //!
 //! To poll is the same with a stream that ends: from the cursor to the present on the engine's clock. Windows overlap, and
