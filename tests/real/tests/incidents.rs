@@ -58,7 +58,7 @@ fn two_hundred_crashes() {
     let receiver = Receiver::new();
     let world = world_with(&receiver);
     crashing(&world, 200);
-    world.vigie(&["rules", "set", "crash-loop", "clear=2s"]).run().code(0);
+    world.vigie(&["rules", "set", "crash-loop", "clear=6s"]).run().code(0);
     world.vigie(&["up", "-d"]).run();
     let got = receiver.wait(2);
     assert_eq!(receiver.occasions("a"), ["opened", "resolved"], "{got:#?}");
@@ -115,7 +115,7 @@ fn a_daemon_that_dies_in_between() {
     let receiver = Receiver::new();
     let world = world_with(&receiver);
     crashing(&world, 30);
-    world.vigie(&["rules", "set", "crash-loop", "clear=4s"]).run().code(0);
+    world.vigie(&["rules", "set", "crash-loop", "clear=12s"]).run().code(0);
     world.vigie(&["up", "-d"]).run();
     receiver.wait(1);
     until("it is known that it was delivered", || (channel(&world, "hook")["delivered"] == 1).then_some(()));
