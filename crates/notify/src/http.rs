@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use ureq::config::Config;
 use ureq::http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use ureq::http::{HeaderValue, Request, Response, header};
+use ureq::http::{Response, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::typestate::WithBody;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Connector as _, NextTimeout, RustlsConnector, TcpConnector};
-use ureq::{Agent, Body, Error, Timeout};
+use ureq::{Agent, Body, Error, RequestBuilder, Timeout};
 
 use crate::dial::{Failed, Place, addresses};
 use crate::tls;
@@ -65,10 +66,10 @@ pub(crate) fn post(post: &Post, until: Until) -> Result<Answer, Failed> {
 /// The same at these addresses.
 pub(crate) fn ask(post: &Post, judged: Judged, until: Until) -> Result<Answer, Failed> {
     let place = &post.place;
-    let request = request(post)?;
     let connector = ().chain(TcpConnector::default()).chain(RustlsConnector::default());
     let agent = Agent::with_parts(config(post, until)?, connector, judged);
-    let mut response = agent.run(request).map_err(|error| failed(place, error))?;
+    let request = request(&agent, post)?;
+    let mut response = request.send(&post.body).map_err(|error| failed(place, error))?;
     let body = read_body(response.body_mut()).map_err(|error| failed(place, error))?;
     Ok(answer(&response, &body))
 }
@@ -89,31 +90,33 @@ fn config(post: &Post, until: Until) -> Result<Config, Failed> {
         .timeout_connect(Some(left))
         .proxy(None)
         .max_redirects(0)
-        .max_redirects_will_error(false)
         .http_status_as_error(false)
         .max_idle_connections(0)
         .max_response_header_size(LIMIT)
-        .user_agent(concat!("vigie/", env!("CARGO_PKG_VERSION")))
         .accept("");
     Ok(config.build())
 }
 
-fn request(post: &Post) -> Result<Request<&[u8]>, Failed> {
-    let wrong = |what: &str, error: ureq::http::Error| Failed::Never(format!("{}: {what}: {error}", post.place));
+/// Names of headers as people write them: a receiver that somebody wrote in a hurry may look for nothing else.
+fn request(agent: &Agent, post: &Post) -> Result<RequestBuilder<WithBody>, Failed> {
+    let wrong = |error| Failed::Never(format!("{} cannot be asked: {error}", post.place));
+    let host = authority(post)?;
     let address = Uri::builder()
         .scheme(if post.tls { Scheme::HTTPS } else { Scheme::HTTP })
-        .authority(authority(post)?)
-        .path_and_query(path(&post.path).map_err(|error| wrong("its path cannot be asked for", error.into()))?);
-    let address = address.build().map_err(|error| wrong("it cannot be asked", error))?;
-    let mut request = Request::post(address).header(header::CONNECTION, "close");
+        .authority(host.clone())
+        .path_and_query(path(&post.path).map_err(|error| wrong(error.into()))?);
+    let mut request = agent
+        .post(address.build().map_err(wrong)?)
+        .header_raw("Host", host.as_str().as_bytes())
+        .header_raw("Connection", b"close")
+        .header_raw("User-Agent", concat!("vigie/", env!("CARGO_PKG_VERSION")).as_bytes())
+        .header_raw("Content-Length", post.body.len().to_string().as_bytes());
     for (name, value) in &post.headers {
         // A line break in a value would begin a header of its own.
         let value: String = value.chars().filter(|c| !c.is_control()).collect();
-        let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|error| wrong(name, error.into()))?;
-        value.set_sensitive(true);
-        request = request.header(*name, value);
+        request = request.header_raw(name, value.as_bytes());
     }
-    request.body(post.body.as_slice()).map_err(|error| wrong("it cannot be asked", error))
+    Ok(request)
 }
 
 /// The host as the receiver is told it, with its port unless that is the usual one.
@@ -172,6 +175,7 @@ fn failed(place: &Place, error: Error) -> Failed {
         Error::Protocol(error) => format!("{place}: its answer is no HTTP: {error}"),
         Error::LargeResponseHeader(..) => format!("{place}: its answer has no end"),
         Error::Rustls(error) => format!("TLS with {}: {error}", place.host),
+        Error::Http(error) => return Failed::Never(format!("{place} cannot be asked: {error}")),
         Error::Tls(_) => return Failed::Never(tls::no_name(&place.host)),
         Error::Io(error) => match error.kind() {
             UnexpectedEof => format!("{place} closed the connection without an answer"),

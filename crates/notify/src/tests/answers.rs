@@ -62,9 +62,9 @@ fn what_a_request_says() {
     let server = Http::new(&["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]);
     delivered(send(&format!("http://127.0.0.1:{}/", server.port), true));
     let got = server.got();
-    let mut names: Vec<String> = got.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    let mut names: Vec<&str> = got.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["connection", "content-length", "content-type", "host", "idempotency-key", "user-agent"]);
+    assert_eq!(names, ["Connection", "Content-Length", "Content-Type", "Host", "Idempotency-Key", "User-Agent"]);
     assert_eq!(got.header("Host"), Some(format!("127.0.0.1:{}", server.port).as_str()));
     assert_eq!(got.header("Connection"), Some("close"));
     assert!(got.header("User-Agent").is_some_and(|agent| agent.starts_with("vigie/")));
@@ -80,4 +80,17 @@ fn only_judged_addresses_are_dialled() {
     let answer = ask(&post, Judged(vec![address]), Until::within(clock, LONG)).expect("an answer");
     assert_eq!(answer.status, 200);
     assert_eq!(server.got().header("Host"), Some("rebinding.invalid"));
+}
+
+/// What the environment says of proxies is for others: the address that is dialled is the one that was judged.
+#[test]
+fn no_proxy_is_asked() {
+    let mut child = std::process::Command::new(std::env::current_exe().expect("this program"));
+    child.args(["--exact", "tests::answers::only_judged_addresses_are_dialled"]);
+    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        child.env(name, "http://127.0.0.1:9");
+    }
+    let done = child.output().expect("it runs");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("1 passed"), "{said}");
 }

@@ -100,7 +100,7 @@ fn request(stream: &mut dyn ReadWrite) -> Option<Got> {
         let Some((key, value)) = header.split_once(": ") else { break };
         headers.push((key.to_owned(), value.to_owned()));
     }
-    let length = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case("Content-Length"))?.1.parse().ok()?;
+    let length = headers.iter().find(|(key, _)| key == "Content-Length")?.1.parse().ok()?;
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     Some(Got { line, headers, body: String::from_utf8(body).expect("UTF-8") })
