@@ -69,7 +69,8 @@ fn delivered(answer: String) -> Verdict {
 fn judge(answer: Answer) -> Verdict {
     let body = cut(answer.body.trim(), SAID);
     let body = if body.is_empty() { String::new() } else { format!(": {body}") };
-    let said = format!("status {} {}{body}", answer.status, answer.reason);
+    let reason = if answer.reason.is_empty() { String::new() } else { format!(" {}", answer.reason) };
+    let said = format!("status {}{reason}{body}", answer.status);
     match answer.status {
         200..300 => delivered(said),
         300..400 => Verdict::Refused { why: format!("{said} (it sends us elsewhere, and redirects are not followed)") },

@@ -1,4 +1,6 @@
 //! E-mail: a letter, and the conversation that hands it over (RFC 5321, RFC 5322).
+//!
+//! Not by a library: `lettre` believes after STARTTLS what it had read before (ARCHITECTURE.md, where channels are told of).
 
 use std::io::{BufRead as _, BufReader, Write as _};
 

@@ -1,5 +1,6 @@
 //! Every kind of channel against a receiver that runs in the test.
 
+mod answers;
 mod forms;
 mod receivers;
 mod sent;

@@ -104,7 +104,8 @@ fn what_an_answer_means() {
         outcome
     };
     let outcome = answer(&["HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\nwhat"]);
-    assert_eq!(later(&outcome), ("status 500 Oops: what".to_owned(), None));
+    // A receiver's own word for a status means nothing (RFC 9112, 4): it is called what everybody calls it.
+    assert_eq!(later(&outcome), ("status 500 Internal Server Error: what".to_owned(), None));
     let outcome = answer(&["HTTP/1.1 429 Too Many Requests\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n"]);
     assert_eq!(later(&outcome), ("status 429 Too Many Requests".to_owned(), Some(17)));
     let why =
@@ -134,7 +135,7 @@ fn who_is_silent() {
     use std::sync::atomic::{AtomicU64, Ordering};
     static TURNS: AtomicU64 = AtomicU64::new(0);
     fn fast() -> Mono {
-        Mono(super::clock().0 + TURNS.fetch_add(1, Ordering::Relaxed) * 1_900_000_000)
+        Mono(super::clock().0 + TURNS.fetch_add(1, Ordering::Relaxed) * 4_500_000_000)
     }
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
@@ -255,6 +256,14 @@ fn tls_with_an_authority_of_ones_own() {
     let url = format!("smtp://anna:hunter2@localhost:{}/?to=a@b&ca={}", mailer.port, certificate.display());
     assert_eq!(delivered(send(&url, true)), "250 queued as 4711");
     assert_eq!(mailer.told()[1], "STARTTLS", "and the password only then: {:?}", mailer.told());
+
+    // Somebody in between, who cannot break TLS, says the answers of the whole conversation before it begins.
+    let forged = "220 go on\r\n250-x\r\n250 AUTH PLAIN\r\n235 ok\r\n250 ok\r\n250 ok\r\n354 ok\r\n250 forged";
+    let tls = std::sync::Arc::new(server_config(&certificate, &key));
+    let mailer = Mailer::new(&["STARTTLS", "AUTH PLAIN"], Some(("STARTTLS", forged)), Some(tls));
+    let url = format!("smtp://anna:hunter2@localhost:{}/?to=a@b&ca={}", mailer.port, certificate.display());
+    assert_eq!(delivered(send(&url, true)), "250 queued as 4711");
+    assert!(mailer.told().iter().any(|told| told == "DATA"), "{:?}", mailer.told());
 }
 
 #[test]
