@@ -212,7 +212,7 @@ fn receivers_that_fail() {
     let failed =
         until("the journal says so", || world.events().into_iter().find(|event| event["kind"] == "notify_failed"));
     assert_eq!((&failed["detail"]["channel"], &failed["detail"]["messages"]), (&"angry".into(), &1.into()));
-    assert!(failed["text"].as_str().is_some_and(|text| text.contains("status 401 x: there")), "{failed:#}");
+    assert!(failed["text"].as_str().is_some_and(|text| text.contains("status 401 Unauthorized: there")), "{failed:#}");
     assert_eq!(angry.all().len(), 1);
     let angry = channel(&world, "angry");
     assert_eq!((&angry["dropped"], &angry["waiting"]), (&1.into(), &0.into()), "{angry:#}");
@@ -252,9 +252,9 @@ fn channels_by_hand() {
     world.vigie(&["notify", "add", "near", &good.url("/x")]).run().code(0);
     world.vigie(&["notify", "add", "gone", "http://127.0.0.1:1/", "--private"]).run().code(0);
 
-    shows(&world.vigie(&["notify", "test", "good"]).run().code(0), "status 200 x: there");
+    shows(&world.vigie(&["notify", "test", "good"]).run().code(0), "status 200 OK: there");
     assert_eq!(good.all()[0].body["occasion"], "test");
-    shows(&world.vigie(&["notify", "test", "bad"]).run().code(1), "status 400 x: there");
+    shows(&world.vigie(&["notify", "test", "bad"]).run().code(1), "status 400 Bad Request: there");
     shows(&world.vigie(&["notify", "test", "near"]).run().code(1), "--private");
     shows(&world.vigie(&["notify", "test", "gone"]).run().code(9), "cannot connect");
     world.vigie(&["notify", "test", "nobody"]).run().code(8);
