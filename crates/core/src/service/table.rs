@@ -423,8 +423,8 @@ impl Service {
                 Stopped | Waiting | Backoff | Done | Failed | Conflict => self.held = false,
             },
             Input::Recovered => match self.state {
-                Stopping => self.end(reaction),
-                Ghost => self.ghost_gone(reaction),
+                Stopping | Ghost if self.was_ghost() => self.ghost_gone(reaction),
+                Stopping | Ghost => self.end(reaction),
                 Stopped | Waiting | Starting | Running | Ready | Degraded | Backoff | Done | Failed | Conflict => {
                     return Err(fault);
                 }

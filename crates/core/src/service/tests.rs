@@ -258,6 +258,25 @@ fn a_ghost_can_be_stopped_by_another_ladder() {
     }
 }
 
+/// R5.4: a ghost whose keeper dies is looked for once more, and its end is told all the same.
+#[test]
+fn the_end_of_a_ghost_without_a_keeper_is_told() {
+    let mut service = service_in(State::Stopping);
+    for input in [Input::Stuck(vec![left()]), Input::KeeperLost] {
+        let (result, ..) = apply(&mut service, input);
+        assert_eq!(result, Ok(()));
+    }
+    let (result, _, kinds) = apply(&mut service, Input::Recovered);
+    assert_eq!(result, Ok(()));
+    assert_eq!(kinds.first().map(String::as_str), Some("ghost_gone"));
+    // A run that was none is only over.
+    let mut service = service_in(State::Stopping);
+    service.held = false;
+    let (result, _, kinds) = apply(&mut service, Input::Recovered);
+    assert_eq!(result, Ok(()));
+    assert!(!kinds.iter().any(|kind| kind == "ghost_gone"), "{kinds:?}");
+}
+
 /// Nobody waits for the answer of a keeper that is dead.
 #[test]
 fn a_quarantine_whose_keeper_dies_is_answered() {

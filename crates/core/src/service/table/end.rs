@@ -128,10 +128,15 @@ impl Service {
         }
     }
 
-    /// What no signal ended is gone after all.
+    /// It was told of the present run that no signal ends it.
+    pub(super) fn was_ghost(&self) -> bool {
+        self.state == State::Ghost || self.run.as_ref().is_some_and(|run| !run.left.is_empty())
+    }
+
+    /// What no signal ended is gone after all. For how long it was there is known unless it was to be ended once more.
     pub(super) fn ghost_gone(&mut self, reaction: &mut Reaction<'_>) {
-        let after = Span(reaction.now.mono.since(self.since.mono));
-        self.journal(reaction, What::GhostGone { after: Some(after), reboot: false });
+        let after = (self.state == State::Ghost).then(|| Span(reaction.now.mono.since(self.since.mono)));
+        self.journal(reaction, What::GhostGone { after, reboot: false });
         self.end(reaction);
     }
 
