@@ -147,6 +147,8 @@ pub struct Run {
     pub late: bool,
     /// Those that no signal ends, as far as they were named (R5.4).
     pub left: Vec<Left>,
+    /// It was told of it that no signal ends it.
+    pub ghost: bool,
     /// Why they were not set aside when that was asked for last.
     pub refused: Option<String>,
 }
@@ -174,6 +176,7 @@ impl Run {
             last_probe: None,
             late: false,
             left: Vec::new(),
+            ghost: false,
             refused: None,
         }
     }

@@ -25,7 +25,7 @@ impl Supervisor {
             let key = stored.key.clone();
             let run = found.remove(&key).flatten();
             let ended = stored.last_exit.as_ref().map(|last| last.run);
-            let before = Before { same_boot, state: stored.state, run: stored.run, ended };
+            let before = Before { same_boot, state: stored.state, run: stored.run, ended, ghost: stored.ghost };
             let name = (stored.definition.dir.clone(), stored.definition.service.name.clone());
             self.names.insert(name, key.clone());
             self.services.insert(key.clone(), revive(stored, now));
@@ -51,6 +51,16 @@ struct Before {
     run: Option<RunId>,
     /// The run whose end was stored last.
     ended: Option<RunId>,
+    /// It was told of that run that no signal ends it.
+    ghost: bool,
+}
+
+impl Before {
+    /// The run, with what was told of it before: that no signal ends it, or its end.
+    fn remember(self, run: Run) -> Run {
+        let ghost = run.ghost || self.ghost && self.run == Some(run.id);
+        Run { ghost: ghost && self.ended != Some(run.id), ..run }
+    }
 }
 
 /// The service as it was stored, with nothing alive.
@@ -80,7 +90,7 @@ fn take_up(service: &mut Service, before: Before, found: Option<FoundRun>, react
             heed_stop(service, &found);
             service.attempt = service.attempt.max(found.attempt);
             let ends = found.phase == Phase::Stopping || found.phase == Phase::Stuck;
-            service.run = Some(run_of(found));
+            service.run = Some(before.remember(run_of(found)));
             service.journal_loss(reaction);
             service.enter(if ends { State::Stopping } else { State::Running }, now, None);
             if !service.take_back(reaction) {
@@ -109,7 +119,7 @@ fn take_up(service: &mut Service, before: Before, found: Option<FoundRun>, react
         },
         // Somebody wiped the folder under a run. What is left of it can only be told by its environment mark.
         None if before.state.may_live() => {
-            service.run = before.run.map(Run::new);
+            service.run = before.run.map(|run| before.remember(Run::new(run)));
             service.enter(State::Stopping, now, None);
             service.journal_loss(reaction);
             service.recover(reaction);
@@ -151,7 +161,7 @@ fn adopt(service: &mut Service, before: Before, found: FoundRun, reaction: &mut 
     let was_ready = before.run == Some(found.id) && matches!(before.state, State::Ready | State::Degraded);
     let main = found.main.as_ref().map(|main| main.pid);
     let since = found.started.map(|(wall, _)| wall);
-    service.run = Some(run_of(found));
+    service.run = Some(before.remember(run_of(found)));
     service.journal(reaction, What::Adopted { main_pid: main, since });
     match phase {
         Phase::Locked => {
@@ -205,6 +215,8 @@ fn run_of(found: FoundRun) -> Run {
         exit: found.exit.or(found.phase.is_over().then(|| known_exit(None))),
         exited: found.exited,
         left: found.left,
+        // Its end may have been told, though its record says nothing of that: see `Before::remember`.
+        ghost: found.phase == Phase::Stuck,
         seq: found.seq,
         ..Run::new(found.id)
     }

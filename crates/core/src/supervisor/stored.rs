@@ -39,6 +39,9 @@ pub struct Stored {
     /// Its next run, or the one that was being launched, is this process.
     #[serde(default)]
     pub adopt: Option<Adoption>,
+    /// It was told of its run that no signal ends it.
+    #[serde(default)]
+    pub ghost: bool,
 }
 
 /// What a daemon that comes back finds of a service in the world.

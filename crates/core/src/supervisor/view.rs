@@ -35,6 +35,7 @@ impl Supervisor {
             attempt: service.attempt,
             next: service.next,
             adopt: service.adopt.clone(),
+            ghost: service.run.as_ref().is_some_and(|run| run.ghost),
         })
     }
 

@@ -101,6 +101,7 @@ impl Service {
         let names = ghost::names(&left);
         if let Some(run) = &mut self.run {
             run.left = left;
+            run.ghost = true;
         }
         if self.state == State::Ghost {
             self.why = Some(names);
@@ -130,7 +131,7 @@ impl Service {
 
     /// It was told of the present run that no signal ends it.
     pub(super) fn was_ghost(&self) -> bool {
-        self.state == State::Ghost || self.run.as_ref().is_some_and(|run| !run.left.is_empty())
+        self.run.as_ref().is_some_and(|run| run.ghost)
     }
 
     /// What no signal ended is gone after all. For how long it was there is known unless it was to be ended once more.
