@@ -250,6 +250,7 @@ impl Dispatch {
         }
         if self.tidy_at.take_if(|at| *at <= now).is_some() {
             vigie_os::memory::trim();
+            vigie_os::memory::let_go_of_code();
         }
     }
 
