@@ -133,7 +133,7 @@ pub fn level_for(from: Moment, now: Moment, step: Option<u64>, oldest: &[Option<
     level
 }
 
-/// How long a column is, in milliseconds: what was asked for, else so that there are about [`COLUMNS`] of them; but never so
+/// How long a column is, in milliseconds: what was asked for, else so that there are about 120 of them; but never so
 /// short that there are columns in which nothing could have been measured. `every` is the longest time between two looks
 /// that the rows tell.
 pub fn step_for(from: Moment, until: Moment, level: Level, every: u64, asked: Option<u64>) -> u64 {
