@@ -10,14 +10,15 @@
 //! 2. Deeds are carried out by tasks: links to keepers ([`link`]), probes ([`probe`]), recoveries ([`recover`]). What comes
 //!    of them is the next input.
 //! 3. What happens to containers comes from a worker ([`worker`]), a process of its own, over a socket ([`sources`]).
-//! 4. Clients speak HTTP over a Unix socket ([`http`]); they see the journal as it becomes durable.
-//!
-//! 4. Runs are measured ([`sampler`]) in the same wake-ups that compare deadlines, and what was measured goes in batches to
+//! 4. What is durable in the journal is heard for incidents ([`incidents`]); messages about them are sent by processes that live
+//!    for one message ([`post`]).
+//! 5. Runs are measured ([`sampler`]) in the same wake-ups that compare deadlines, and what was measured goes in batches to
 //!    the thread that writes samples ([`recorder`]); it bypasses the journal.
+//! 6. Clients speak HTTP over a Unix socket ([`http`]); they see the journal as it becomes durable.
 //!
-//! The daemon holds nothing that its death would lose, except for some seconds of samples: keepers hold runs, locks and output, the database holds what is
-//! wanted. A daemon that begins its work takes a census of the world ([`census`]) and goes on from there (R6.7). It is
-//! itself under an exactly-once lock ([`start`]).
+//! The daemon holds nothing that its death would lose, except for some seconds of samples: keepers hold runs, locks and
+//! output, the database holds what is wanted. A daemon that begins its work takes a census of the world ([`census`]) and goes
+//! on from there (R6.7). It is itself under an exactly-once lock ([`start`]).
 //!
 //! Nothing wakes while nothing happens: no timer runs unless a deadline, a sample or a client asks for it.
 
