@@ -169,6 +169,8 @@ impl Dispatch {
         self.import(done);
         self.catch_up();
         self.see_to_worker();
+        // A start needs more for a moment than any request.
+        self.tidy_at = Some(clock::mono() + TIDY);
     }
 
     /// Deals with one input after the other, until the daemon is to end or `lock` is none any more. Gives back what is to
