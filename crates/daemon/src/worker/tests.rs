@@ -2,7 +2,6 @@
 
 use super::*;
 
-use vigie_core::docker::filter::Filters;
 use vigie_core::docker::source::{Mode, Source};
 use vigie_core::docker::told::{Resume, Saying, Stage, Told};
 use vigie_docker::model::{Faults, Model};
@@ -22,15 +21,8 @@ struct Bench {
 }
 
 fn source(model: &Model, mode: Mode) -> Source {
-    Source {
-        name: Name::new("nas").expect("name"),
-        endpoint: format!("unix://{}", model.socket().display()).parse().expect("endpoint"),
-        tls: None,
-        events: true,
-        mode,
-        filters: Filters::default(),
-        paused: false,
-    }
+    let endpoint = format!("unix://{}", model.socket().display()).parse().expect("endpoint");
+    Source { mode, ..Source::new(Name::new("nas").expect("name"), endpoint) }
 }
 
 impl Bench {

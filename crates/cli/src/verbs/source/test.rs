@@ -79,15 +79,7 @@ fn meant(args: &Args) -> Result<Source, Failure> {
     let endpoint = super::add::endpoint(&args.what).map_err(|why| {
         Failure::not_found(format!("there is no source {:?}", args.what)).hint(format!("nor an endpoint: {why}"))
     })?;
-    Ok(Source {
-        name: Name::lossy("new"),
-        endpoint,
-        tls: args.tls.read()?,
-        events: true,
-        mode: Mode::Stream,
-        filters: vigie_core::docker::filter::Filters::default(),
-        paused: false,
-    })
+    Ok(Source { tls: args.tls.read()?, ..Source::new(Name::lossy("new"), endpoint) })
 }
 
 async fn ask(engine: &Engine, source: &Source) -> Result<Told, Error> {
