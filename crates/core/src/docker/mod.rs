@@ -28,6 +28,7 @@
 //! | [`known`] | the containers as they were last known |
 //! | [`told`] | what is told of a source |
 //! | [`follower`] | the state machine |
+//! | [`stats`] | counters of a container become what is stored of it |
 
 pub mod endpoint;
 pub mod event;
@@ -36,6 +37,7 @@ pub mod follower;
 pub mod known;
 pub mod lines;
 pub mod source;
+pub mod stats;
 pub mod told;
 
 #[cfg(test)]
