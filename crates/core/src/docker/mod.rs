@@ -31,6 +31,7 @@
 //! | [`pace`] | when a source is measured |
 //! | [`presence`] | whether a source is there of which only measuring tells |
 //! | [`usage`] | how much of its disk an engine uses |
+//! | [`stats`] | counters of a container become what is stored of it |
 
 pub mod endpoint;
 pub mod event;
@@ -41,6 +42,7 @@ pub mod lines;
 pub mod pace;
 pub mod presence;
 pub mod source;
+pub mod stats;
 pub mod told;
 pub mod usage;
 

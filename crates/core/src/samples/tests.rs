@@ -42,6 +42,20 @@ fn metrics_keep_their_numbers_and_say_their_units() {
             (6, "processes"),
             (7, "threads"),
             (8, "descriptors"),
+            (9, "network_received_bytes_per_second"),
+            (10, "network_sent_bytes_per_second"),
+            (11, "memory_limit_bytes"),
+            (12, "containers"),
+            (13, "containers_running"),
+            (14, "containers_cpu_percent_of_core"),
+            (15, "containers_cpu_percent_of_host"),
+            (16, "containers_memory_bytes"),
+            (17, "host_memory_bytes"),
+            (18, "host_memory_total_bytes"),
+            (19, "host_cpu_percent_of_host"),
+            (20, "disk_used_bytes"),
+            (21, "disk_total_bytes"),
+            (22, "disk_used_percent"),
         ]
     );
     for metric in Metric::ALL {
@@ -53,6 +67,21 @@ fn metrics_keep_their_numbers_and_say_their_units() {
     assert_eq!(Metric::Memory.stored(4096.0), Some(4096));
     for odd in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
         assert_eq!(Metric::Memory.stored(odd), None, "{odd}");
+    }
+}
+
+/// Each kind of subject has metrics of its own: who asks for everything about a service hears nothing of disks.
+#[test]
+fn what_is_measured_of_whom() {
+    let of = |name: &str| Metric::of(&Subject { name: name.to_owned(), key: String::new() });
+    assert_eq!(of("service demo/api"), Metric::OF_RUNS);
+    assert_eq!(of("service container/source"), Metric::OF_RUNS);
+    assert_eq!(of("container nas/0123"), Metric::OF_CONTAINERS);
+    assert_eq!(of("source nas"), Metric::OF_SOURCES);
+    let some = [&Metric::OF_RUNS[..], &Metric::OF_CONTAINERS, &Metric::OF_SOURCES].concat();
+    assert!(Metric::ALL.iter().all(|metric| some.contains(metric)), "what nobody shows needs no number");
+    for (one, other) in Metric::ALL.iter().zip(&Metric::ALL[1..]) {
+        assert!(one.number() < other.number(), "rows are packed in this order");
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct Args {
 }
 
 /// The short names of metrics.
-const NAMES: [(&str, Metric); 8] = [
+const NAMES: [(&str, Metric); 11] = [
     ("cpu", Metric::CpuOfCore),
     ("host-cpu", Metric::CpuOfHost),
     ("memory", Metric::Memory),
@@ -73,6 +73,9 @@ const NAMES: [(&str, Metric); 8] = [
     ("processes", Metric::Processes),
     ("threads", Metric::Threads),
     ("descriptors", Metric::Descriptors),
+    ("received", Metric::Received),
+    ("sent", Metric::Sent),
+    ("memory-limit", Metric::MemoryLimit),
 ];
 
 fn metric(text: &str) -> Result<Metric, String> {
@@ -180,7 +183,7 @@ impl<'a> View<'a> {
         }
         let usual: &[Metric] = match self.args.target {
             None if !self.args.json => &[Metric::CpuOfCore, Metric::Memory],
-            _ => &Metric::ALL,
+            _ => &Metric::OF_RUNS,
         };
         let mut metrics = if self.args.metrics.is_empty() { usual.to_vec() } else { self.args.metrics.clone() };
         metrics.dedup();
@@ -198,7 +201,12 @@ mod tests {
             assert_eq!(metric(name), Ok(expected));
             assert_eq!(metric(expected.name()), Ok(expected));
         }
-        assert_eq!(NAMES.map(|(_, metric)| metric), Metric::ALL);
+        for metrics in [&Metric::OF_RUNS[..], &Metric::OF_CONTAINERS] {
+            assert!(metrics.iter().all(|metric| NAMES.iter().any(|(_, named)| named == metric)), "{metrics:?}");
+        }
+        for expected in Metric::ALL {
+            assert_eq!(metric(expected.name()), Ok(expected));
+        }
         assert!(metric("heat").is_err_and(|error| error.contains("host-cpu")));
     }
 }
