@@ -28,8 +28,10 @@
 //! | [`known`] | the containers as they were last known |
 //! | [`told`] | what is told of a source |
 //! | [`follower`] | the state machine |
+//! | [`cgroup`] | which container a cgroup belongs to |
 //! | [`stats`] | counters of a container become what is stored of it |
 
+pub mod cgroup;
 pub mod endpoint;
 pub mod event;
 pub mod filter;

@@ -136,6 +136,40 @@ pub struct Host {
     pub memory: Option<u64>,
 }
 
+/// A container whose cgroup is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its network is the host's: what moves there is not its own.
+    pub host_network: bool,
+}
+
+/// Reads containers of this machine without their engine. Implemented where the kernel is asked.
+pub trait Files: Send {
+    /// Looks for these among the processes of this machine; [`Files::knows`] tells which were found. Those that are in no
+    /// cgroup that bears their id run elsewhere, whatever their engine says.
+    ///
+    /// # Errors
+    /// What the kernel says, as text: nothing can be found.
+    fn find(&mut self, wanted: &[Wanted<'_>]) -> Result<(), String>;
+
+    /// Whether this one was found.
+    fn knows(&self, id: &str) -> bool;
+
+    /// A new round begins: what is shared between containers is read anew.
+    fn begin(&mut self);
+
+    /// Reads one that was found. `None` when it is not there any more; it is forgotten then.
+    fn read(&mut self, id: &str) -> Option<Look>;
+
+    /// Forgets all but these.
+    fn retain(&mut self, keep: &dyn Fn(&str) -> bool);
+
+    /// This machine.
+    fn host(&self) -> Host;
+}
+
 /// Less time between two looks says nothing: counters of the system go in steps of ten milliseconds.
 const LEAST: Duration = Duration::from_millis(100);
 
