@@ -74,11 +74,7 @@ impl Asked<'_> {
 
     async fn ask(&self) -> Result<Answer, Error> {
         let (head, body, _driver) = self.begin().await?;
-        let body = Limited::new(body, ANSWER).collect().await.map_err(|error| self.broken(error.as_ref()))?.to_bytes();
-        if head.status.is_client_error() || head.status.is_server_error() {
-            return Err(self.refused(head.status, &body));
-        }
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        self.answer(head, body, ANSWER).await
     }
 
     /// Asks for a body that goes on and on. `deadline` is for its head.
@@ -97,13 +93,22 @@ impl Asked<'_> {
     }
 
     async fn begin(&self) -> Result<(http::response::Parts, Incoming, Driver), Error> {
+        let (mut sender, driver) = self.connect().await?;
+        let (head, body) = self.send(&mut sender).await?;
+        Ok((head, body, driver))
+    }
+
+    async fn connect(&self) -> Result<(Sender, Driver), Error> {
         let stream = self.dial.connect().await?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
         let driver = Driver(tokio::spawn(async move {
             // What goes wrong here, the request or its body tells as well.
             let _ = connection.await;
         }));
+        Ok((sender, driver))
+    }
+
+    async fn send(&self, sender: &mut Sender) -> Result<(http::response::Parts, Incoming), Error> {
         let request = Request::builder()
             .method(self.method.clone())
             .uri(self.path)
@@ -111,8 +116,16 @@ impl Asked<'_> {
             .body(Empty::<Bytes>::new())
             .map_err(|error| self.malformed(&error))?;
         let response = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
-        let (head, body) = response.into_parts();
-        Ok((head, body, driver))
+        Ok(response.into_parts())
+    }
+
+    /// The whole answer; a refusal is an error.
+    async fn answer(&self, head: http::response::Parts, body: Incoming, limit: usize) -> Result<Answer, Error> {
+        let body = Limited::new(body, limit).collect().await.map_err(|error| self.broken(error.as_ref()))?.to_bytes();
+        if head.status.is_client_error() || head.status.is_server_error() {
+            return Err(self.refused(head.status, &body));
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
     /// `{"message":"…"}`, or whatever else was said.
@@ -137,6 +150,63 @@ fn cause(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
+    }
+}
+
+type Sender = http1::SendRequest<Empty<Bytes>>;
+
+/// A connection on which one question follows another. Dropping it, or an answer that is waited for, closes it.
+pub(crate) struct Connection {
+    dial: Dial,
+    open: Option<(Sender, Driver)>,
+}
+
+impl Connection {
+    /// Connects with the first question.
+    pub(crate) fn new(dial: Dial) -> Self {
+        Self { dial, open: None }
+    }
+
+    /// Asks; at most `limit` bytes are read.
+    ///
+    /// # Errors
+    /// As of [`Asked::within`].
+    pub(crate) async fn get(&mut self, path: &str, limit: usize, deadline: Duration) -> Result<Answer, Error> {
+        let dial = self.dial.clone();
+        let asked = Asked { dial: &dial, method: Method::GET, path };
+        match tokio::time::timeout(deadline, self.ask(&asked, limit)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::Late { at: asked.at(), request: asked.name(), after: deadline }),
+        }
+    }
+
+    async fn ask(&mut self, asked: &Asked<'_>, limit: usize) -> Result<Answer, Error> {
+        // While it is out here, whoever gives up closes it.
+        if let Some((mut sender, driver)) = self.open.take()
+            && sender.ready().await.is_ok()
+            && let Ok((head, body)) = asked.send(&mut sender).await
+        {
+            return self.finish(asked, (sender, driver), (head, body), limit).await;
+        }
+        // There was none, or the engine has closed it since.
+        let (mut sender, driver) = asked.connect().await?;
+        let answer = asked.send(&mut sender).await?;
+        self.finish(asked, (sender, driver), answer, limit).await
+    }
+
+    async fn finish(
+        &mut self,
+        asked: &Asked<'_>,
+        open: (Sender, Driver),
+        (head, body): (http::response::Parts, Incoming),
+        limit: usize,
+    ) -> Result<Answer, Error> {
+        let answer = asked.answer(head, body, limit).await;
+        // Of a body that was not read to its end the rest would be taken for the next answer.
+        if matches!(answer, Ok(_) | Err(Error::Refused { .. })) {
+            self.open = Some(open);
+        }
+        answer
     }
 }
 

@@ -31,8 +31,10 @@
 //! | [`pace`] | when a source is measured |
 //! | [`presence`] | whether a source is there of which only measuring tells |
 //! | [`usage`] | how much of its disk an engine uses |
+//! | [`cgroup`] | which container a cgroup belongs to |
 //! | [`stats`] | counters of a container become what is stored of it |
 
+pub mod cgroup;
 pub mod endpoint;
 pub mod event;
 pub mod filter;

@@ -25,6 +25,10 @@ pub struct Body {
 /// # Errors
 /// Says what is wrong with it: it is no JSON object.
 pub fn parse(body: &[u8]) -> Result<Body, String> {
+    // An array would pass for an object of which all is left out.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err("it is no JSON object".to_owned());
+    }
     let written: Written = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     Ok(written.into())
 }

@@ -136,6 +136,40 @@ pub struct Host {
     pub memory: Option<u64>,
 }
 
+/// A container whose cgroup is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its network is the host's: what moves there is not its own.
+    pub host_network: bool,
+}
+
+/// Reads containers of this machine without their engine. Implemented where the kernel is asked.
+pub trait Files: Send {
+    /// Looks for these among the processes of this machine; [`Files::knows`] tells which were found. Those that are in no
+    /// cgroup that bears their id run elsewhere, whatever their engine says.
+    ///
+    /// # Errors
+    /// What the kernel says, as text: nothing can be found.
+    fn find(&mut self, wanted: &[Wanted<'_>]) -> Result<(), String>;
+
+    /// Whether this one was found.
+    fn knows(&self, id: &str) -> bool;
+
+    /// A new round begins: what is shared between containers is read anew.
+    fn begin(&mut self);
+
+    /// Reads one that was found. `None` when it is not there any more; it is forgotten then.
+    fn read(&mut self, id: &str) -> Option<Look>;
+
+    /// Forgets all but these.
+    fn retain(&mut self, keep: &dyn Fn(&str) -> bool);
+
+    /// This machine.
+    fn host(&self) -> Host;
+}
+
 /// Less time between two looks says nothing: counters of the system go in steps of ten milliseconds.
 const LEAST: Duration = Duration::from_millis(100);
 
@@ -251,18 +285,20 @@ impl<'a> Pair<'a> {
         let cpus = now.max(before).or_else(|| known(host.cpus));
         let most = f64::from(cpus.unwrap_or(MOST_CPUS)) * 100.0 * SLACK;
         let by_time = used * 100.0 / self.elapsed as f64;
-        let by_system =
-            now.filter(|_| before == now).and_then(|cpus| Some(used * 100.0 / self.system(cpus)? * f64::from(cpus)));
+        let by_system = now
+            .filter(|_| before == now)
+            .and_then(|cpus| Some(used * 100.0 / self.system(cpus, used)? * f64::from(cpus)));
         let of_core = by_system.into_iter().chain([by_time]).find(|percent| *percent <= most)?;
         Some(Cpu { of_core, of_host: cpus.map(|cpus| (of_core / f64::from(cpus)).min(100.0)) })
     }
 
-    /// By how much the system's counter grew, in nanoseconds. Absent when it does not go with the time of so many processors:
-    /// it is the container's own then, as with Podman, or no counter at all.
-    fn system(&self, cpus: u32) -> Option<f64> {
+    /// By how much the system's counter grew, in nanoseconds, when the container used so much. Absent when it is not the
+    /// time of so many processors: it is the container's own, as with Podman, or no counter at all. Where one container
+    /// really has all processors, the time that passed says the same.
+    fn system(&self, cpus: u32, used: f64) -> Option<f64> {
         let grown = self.grown(|counters| counters.system_nanos)? as f64;
         let expected = self.elapsed as f64 * f64::from(cpus);
-        (expected / 2.0..=expected * 2.0).contains(&grown).then_some(grown)
+        ((expected / 2.0..=expected * 2.0).contains(&grown) && grown > used * 1.02).then_some(grown)
     }
 }
 
