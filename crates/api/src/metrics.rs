@@ -45,9 +45,9 @@ pub struct Report {
 /// Whose series they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Subject {
-    /// A kind, a space, a name: `service demo/api:headless`.
+    /// A kind, a space, a name: `service demo/api:headless`, `container SOURCE/ID`, `source NAME`.
     pub subject: String,
-    /// What tells two of one name apart.
+    /// What tells two of one name apart; of a container its name.
     pub key: String,
     /// The project, when it is a service.
     pub project: Option<Name>,
@@ -55,6 +55,15 @@ pub struct Subject {
     pub service: Option<Name>,
     /// Its mode, if it had one.
     pub mode: Option<Name>,
+    /// The source, when it is one, or a container.
+    #[serde(default)]
+    pub source: Option<Name>,
+    /// The name of the container, as it was last known.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// Its id.
+    #[serde(default)]
+    pub container_id: Option<String>,
     /// The metrics that were asked for.
     pub metrics: Vec<Series>,
 }
@@ -218,6 +227,9 @@ mod tests {
                 project: Name::new("demo").ok(),
                 service: Name::new("api").ok(),
                 mode: None,
+                source: None,
+                container: None,
+                container_id: None,
                 metrics: vec![cpu, Series::new(Metric::Memory, &[], cut, T)],
             }],
             store: Some(Store { bytes: 1, wal_bytes: 2, lost_samples: 3 }),

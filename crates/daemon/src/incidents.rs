@@ -238,6 +238,7 @@ impl Incidents {
         change: Change,
     ) -> Result<(Option<Silence>, Option<DocumentChange>, Turn), Refused> {
         match change {
+            Change::Set { .. } | Change::Reset { .. } => Err(Refused::usage("no rule or silence is meant")),
             Change::SetRule { rule, settings } => {
                 // Their offset may begin to matter with this change.
                 let at = Moment { offset: offset(clock::now().wall.0), ..self.moment() };

@@ -42,13 +42,19 @@ pub const CONTAINERS: Rhythm = Rhythm {
     spared: 1,
 };
 
-/// Disks: an engine may count for a minute what it has, and one that needs long for it is asked seldom (R11.5).
+/// Disks: whoever needs long for the answer is asked seldom (R11.5). Those who ask have deadlines of their own; as only one
+/// is asked at a time, it may take some minutes until it is its turn.
 pub const DISKS: Rhythm = Rhythm {
-    deadline: Duration::from_secs(60),
-    soon: Duration::from_secs(10),
+    deadline: Duration::from_secs(600),
+    soon: Duration::from_secs(5),
     longest: Duration::from_secs(3_600),
     spared: 0,
 };
+
+/// Whether a disk took long to tell how full it is.
+pub fn is_slow(took: Duration) -> bool {
+    took > Duration::from_secs(15)
+}
 
 /// Of how much the time between two knocks may be longer or shorter.
 const JITTER: f64 = 0.2;
@@ -112,7 +118,7 @@ impl Pace {
         Some(if self.failures == 0 { Do::Measure } else { Do::Knock })
     }
 
-    /// What went on is over, well or not. Of a disk it was not well either when it took long: [`Pace::is_slow`].
+    /// What went on is over, well or not. Of a disk it was not well either when it took long: [`is_slow`].
     pub fn over(&mut self, good: bool, now: Mono) {
         if self.until.is_none() {
             // It was given up before.
@@ -123,11 +129,6 @@ impl Pace {
         }
         self.until = None;
         self.failures = 0;
-    }
-
-    /// Whether so long is long: a quarter of what it may take.
-    pub fn is_slow(&self, took: Duration) -> bool {
-        took * 4 > self.rhythm.deadline
     }
 
     /// Another interval, from the last beat on: what goes on is not disturbed.

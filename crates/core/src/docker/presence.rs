@@ -47,14 +47,26 @@ impl Presence {
 
     /// It did not.
     pub fn failed(&mut self, now: Mono, why: String) -> Option<Told> {
-        let since = *self.since.get_or_insert(now);
+        self.since.get_or_insert(now);
         self.failures = self.failures.saturating_add(1);
-        self.why = Some(why.clone());
-        if self.online == Some(false) || (self.failures < OFFLINE.0 && now.since(since) < OFFLINE.1) {
+        self.why = Some(why);
+        self.judge(now)
+    }
+
+    /// When to look at the clock, while it fails.
+    pub fn due(&self) -> Option<Mono> {
+        self.since.filter(|_| self.online != Some(false)).map(|since| since + OFFLINE.1)
+    }
+
+    /// Looks at the clock.
+    pub fn judge(&mut self, now: Mono) -> Option<Told> {
+        let since = self.since.filter(|_| self.online != Some(false))?;
+        if self.failures < OFFLINE.0 && now.since(since) < OFFLINE.1 {
             return None;
         }
         self.online = Some(false);
         self.standing.offline = true;
+        let why = self.why.clone().unwrap_or_default();
         Some(self.told(Saying::Offline { why }))
     }
 
@@ -92,6 +104,17 @@ mod tests {
             assert_eq!(back.standing.map(|standing| standing.offline), Some(false));
             assert_eq!(presence.answered(at(230)), None);
         }
+    }
+
+    /// The time alone is enough.
+    #[test]
+    fn nobody_has_to_fail_again() {
+        let mut presence = Presence::new(Standing::default());
+        assert_eq!(presence.due(), None);
+        assert_eq!(presence.failed(at(5), "gone".to_owned()), None);
+        assert_eq!((presence.due(), presence.judge(at(34))), (Some(at(35)), None));
+        assert!(offline(presence.judge(at(35))));
+        assert_eq!((presence.due(), presence.judge(at(90))), (None, None));
     }
 
     /// Another worker goes on where the store stands; what the cursor is of is left alone.

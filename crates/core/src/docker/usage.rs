@@ -6,7 +6,27 @@
 //! There are two forms. Up to API 1.51 the layers are one number and the rest lists; from 1.52 on each kind has its total,
 //! and the lists are gone unless they are asked for.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+/// Who tells how full a disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskHow {
+    /// The file system below the folder of an engine of this machine.
+    Statfs,
+    /// The engine, which has counted what it keeps.
+    SystemDf,
+}
+
+impl DiskHow {
+    /// For people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Statfs => "file system",
+            Self::SystemDf => "counted by the engine",
+        }
+    }
+}
 
 /// What `GET /system/df` answers, as much of it as is used.
 #[derive(Debug, Default, Deserialize)]

@@ -56,8 +56,16 @@ impl Dispatch {
         self.after(ticket, Deed::Post);
     }
 
-    /// A rule or a silence changes.
+    /// A setting, a rule or a silence changes.
     pub(super) fn change(&mut self, change: Change, reply: oneshot::Sender<Result<Changed, Refused>>) {
+        match change {
+            Change::Set { settings } => self.set(&settings, reply),
+            Change::Reset { keys } => self.reset(&keys, reply),
+            change => self.change_incidents(change, reply),
+        }
+    }
+
+    fn change_incidents(&mut self, change: Change, reply: oneshot::Sender<Result<Changed, Refused>>) {
         match self.parts.incidents.change(change) {
             Err(refused) => {
                 // Whoever asked may be gone.

@@ -28,14 +28,14 @@ fn source(model: &Model, mode: Mode) -> Source {
 impl Bench {
     async fn begin(model: &Model, mode: Mode, resume: Resume) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
-        let worker = tokio::spawn(serve(theirs));
+        let worker = tokio::spawn(serve(theirs, Role::Events));
         let (said, asked) = ours.into_split();
         let mut stage = Self { asked, said, lines: Lines::default(), resume, told: Vec::new(), live: false, worker };
         match stage.next().await {
             Some(Said::Ready { version: VERSION, role: Role::Events, .. }) => {}
             other => panic!("{other:?}"),
         }
-        let put = vec![Assigned { source: source(model, mode), resume: stage.resume.clone() }];
+        let put = vec![Assigned { source: source(model, mode), resume: stage.resume.clone(), number: 0, tells: true }];
         stage.ask(&Asked::RefreshSources { put, remove: Vec::new() }).await;
         stage
     }
@@ -75,7 +75,8 @@ impl Bench {
             }
             Said::SourceStatus { status, .. } => self.live = status.stage == Stage::Live,
             Said::Ready { .. } | Said::Memory { .. } => {}
-            Said::Error { message } => panic!("{message}"),
+            Said::Error { message, .. } => panic!("{message}"),
+            Said::Metric { .. } | Said::DiskUsage { .. } => panic!("nobody asked for it"),
         }
     }
 
