@@ -2,17 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
-use vigie_core::incidents::{RuleName, Scope, Silence};
+use vigie_core::incidents::{RuleId, RuleName, Scope, Silence};
 use vigie_core::units::Span;
 
 /// A change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
+    /// A new rule, about a limit of what is measured.
+    AddRule {
+        /// Its name.
+        rule: RuleId,
+        /// Key and value, as they were written.
+        settings: Vec<(String, String)>,
+    },
+    /// A rule that somebody made is to be no more.
+    RemoveRule {
+        /// Which.
+        rule: RuleId,
+    },
     /// Settings of a rule, all or none.
     SetRule {
         /// Which.
-        rule: RuleName,
+        rule: RuleId,
         /// Key and value, as they were written.
         settings: Vec<(String, String)>,
     },

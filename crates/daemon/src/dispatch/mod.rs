@@ -242,6 +242,7 @@ impl Dispatch {
         if self.parts.sampler.due().is_some_and(|due| due <= now) {
             let now = clock::now();
             if let Some(round) = self.parts.sampler.work(now) {
+                self.judge(&round);
                 self.parts.recorder.take(round, now);
             }
         }

@@ -6,6 +6,7 @@
 
 pub(crate) mod listen;
 mod service;
+mod standards;
 
 use std::collections::BTreeMap;
 
@@ -211,7 +212,8 @@ impl Sources {
                 let same_place = before.as_ref().is_some_and(|before| before.endpoint == source.endpoint);
                 let how = match &before {
                     None => format!("added: {}", source.endpoint),
-                    Some(_) => format!("changed: {}", source.endpoint),
+                    Some(_) if same_place => format!("changed: {}", source.endpoint),
+                    Some(_) => format!("moved: {}", source.endpoint),
                 };
                 match self.held.get_mut(&name).filter(|_| same_place) {
                     Some(held) => held.source = *source,
