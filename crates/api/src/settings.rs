@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use vigie_core::incidents::{RuleName, Scope, Silence};
+use vigie_core::incidents::{RuleId, RuleName, Scope, Silence};
 use vigie_core::settings::{Key, Settings};
 use vigie_core::units::Span;
 
@@ -58,10 +58,22 @@ pub enum Change {
         /// Which.
         keys: Vec<Key>,
     },
+    /// A new rule, about a limit of what is measured.
+    AddRule {
+        /// Its name.
+        rule: RuleId,
+        /// Key and value, as they were written.
+        settings: Vec<(String, String)>,
+    },
+    /// A rule that somebody made is to be no more.
+    RemoveRule {
+        /// Which.
+        rule: RuleId,
+    },
     /// Settings of a rule, all or none.
     SetRule {
         /// Which.
-        rule: RuleName,
+        rule: RuleId,
         /// Key and value, as they were written.
         settings: Vec<(String, String)>,
     },

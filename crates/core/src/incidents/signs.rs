@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::incident::Cause;
-use super::rule::{Rule, RuleName};
+use super::rule::{Rule, RuleId, RuleName};
 use crate::clock::Mono;
 use crate::identity::RunId;
 use crate::journal::{Entry, What, describe};
@@ -60,6 +60,13 @@ pub(super) enum Sign {
     Gone(RunId),
 }
 
+impl Sign {
+    /// It is over, unless something is heard for as long as the rule demands.
+    pub(super) fn better(cause: Cause, why: &str) -> Self {
+        Self::Better { cause, why: why.to_owned(), least: Duration::ZERO }
+    }
+}
+
 /// What is remembered of a service between two entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Track {
@@ -88,18 +95,18 @@ impl Track {
 
     /// Reads one entry. `at`: when it happened. `failing`: an incident about that is open or pending already, found by this
     /// rule.
-    pub(super) fn read(&mut self, at: Mono, entry: &Entry, loops: &Rule, failing: Option<RuleName>) -> Vec<Sign> {
+    pub(super) fn read(&mut self, at: Mono, entry: &Entry, loops: &Rule, failing: Option<&RuleId>) -> Vec<Sign> {
         if entry.run.is_some() && entry.run != self.run {
             (self.run, self.ended, self.late) = (entry.run, None, false);
         }
-        let better = |cause, why: &str| Sign::Better { cause, why: why.to_owned(), least: Duration::ZERO };
+        let better = Sign::better;
         let over = |cause, why: String| Sign::Over { cause, why };
         let raise = |rule, count| Sign::Raise { rule, text: describe(entry), count };
         match &entry.what {
-            What::Started { .. } | What::AdoptedStray { .. } if failing != Some(RuleName::NotReady) => {
+            What::Started { .. } | What::AdoptedStray { .. } if !is_late(failing) => {
                 vec![better(Cause::Failing, "it stays up again")]
             }
-            What::Ready { .. } if failing == Some(RuleName::NotReady) => {
+            What::Ready { .. } if is_late(failing) => {
                 vec![better(Cause::Failing, "it is ready"), better(Cause::Health, "it is ready")]
             }
             What::Ready { .. } | What::Healthy { .. } => vec![better(Cause::Health, "it is healthy again")],
@@ -147,10 +154,7 @@ impl Track {
             What::SourceOnline { .. } => vec![better(Cause::Away, "it answers again")],
             // It is begun with anew, or not watched any longer.
             What::SourceChanged { .. } => vec![over(Cause::Away, describe(entry))],
-            What::ContainerEvent { oom: Some(true), .. } => {
-                vec![raise(RuleName::ContainerOom, 1), better(Cause::Memory, "it did not happen again")]
-            }
-            // What is asked for and done, what is told elsewhere, and what is a consequence of something that is told.
+            // Containers are followed by their own tracks. What is asked for and done, what is told elsewhere, and what is a consequence of something that is told.
             What::Started { .. }
             | What::AdoptedStray { .. }
             | What::DaemonStarted { .. }
@@ -186,7 +190,7 @@ impl Track {
     }
 
     /// It ended in a way that is no good end, and is started again.
-    fn restarted(&mut self, at: Mono, loops: &Rule, failing: Option<RuleName>) -> Vec<Sign> {
+    fn restarted(&mut self, at: Mono, loops: &Rule, failing: Option<&RuleId>) -> Vec<Sign> {
         let worse = Sign::Worse(Cause::Failing);
         let Some(ended) = self.ended.take().filter(|_| !self.late) else {
             // Not ready, or nobody saw how: told otherwise.
@@ -207,6 +211,11 @@ impl Track {
         let span = self.ends.front().map_or(Duration::ZERO, |first| at.since(*first));
         vec![Sign::Raise { rule: RuleName::CrashLoop, text: loop_text(count, span, &ended), count }]
     }
+}
+
+/// What is open, or pending, is that it was not ready in time.
+fn is_late(failing: Option<&RuleId>) -> bool {
+    failing.is_some_and(|rule| *rule == RuleName::NotReady)
 }
 
 /// `crash loop: 5 ends in 3s, the last: exited with code 7`

@@ -12,7 +12,7 @@ impl Engine {
     fn held_back(&self, incident: &Incident, at: Moment) -> Option<Mono> {
         let now = at.now.mono;
         let cooldown = self.cooldowns.get(&super::key(incident)).copied().filter(|_| !incident.clock.told);
-        let quiet = self.rules.get(incident.rule).quiet.and_then(|hours| hours.left(at)).map(|left| now + left);
+        let quiet = self.rules.get(&incident.rule).quiet.and_then(|hours| hours.left(at)).map(|left| now + left);
         let silenced = self.silences.values().filter(|silence| silence.scope.covers(&incident.subject));
         let silenced = silenced.map(|silence| silence.until).max();
         [cooldown, quiet, silenced].into_iter().flatten().filter(|until| *until > now).max()
@@ -24,7 +24,7 @@ impl Engine {
         match incident.standing {
             Standing::Open if !clock.told => Some((Occasion::Opened, Mono(0))),
             Standing::Open => {
-                let renotify = self.rules.get(incident.rule).renotify?;
+                let renotify = self.rules.get(&incident.rule).renotify?;
                 Some((Occasion::Reminder, clock.told_at + renotify))
             }
             Standing::Resolved if clock.told => Some((Occasion::Resolved, Mono(0))),
@@ -60,7 +60,7 @@ impl Engine {
     fn tell(&mut self, key: &(Subject, Cause), occasion: Occasion, at: Moment, turn: &mut Turn) {
         let origin = self.origin;
         let Some(incident) = self.live.get_mut(key) else { return };
-        let rule = self.rules.get(incident.rule);
+        let rule = self.rules.get(&incident.rule);
         let clock = &mut incident.clock;
         clock.told_at = at.now.mono;
         let name = match occasion {
@@ -83,7 +83,7 @@ impl Engine {
             severity: incident.severity,
             subject: Some(incident.subject.clone()),
             incident: Some(incident.id),
-            rule: Some(incident.rule),
+            rule: Some(incident.rule.clone()),
             text,
             count: incident.count,
             opened: incident.opened,

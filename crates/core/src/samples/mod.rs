@@ -33,7 +33,7 @@ use crate::text::escaped;
 
 pub use ladder::Level;
 pub use metric::{Metric, Unit};
-pub use pack::{Readings, Rollups, pack_readings, pack_rollups, unpack_readings, unpack_rollups};
+pub use pack::{Readings, Rollups, pack_readings, pack_rollups, reading, unpack_readings, unpack_rollups};
 pub use range::{Gap, Point, Summary, columns, gaps, level_for, step_for};
 pub use rollup::Rollup;
 

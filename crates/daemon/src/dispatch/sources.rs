@@ -32,6 +32,7 @@ impl Dispatch {
 
     /// Whatever was measured of whomever comes through here.
     pub(super) fn take_round(&mut self, round: Round, now: Now) {
+        self.judge(&round);
         self.parts.recorder.take(round, now);
     }
 

@@ -16,6 +16,7 @@ use vigie_core::launch::ServiceKey;
 use vigie_core::name::Name;
 use vigie_core::outbox::Verdict;
 use vigie_store::journal::Stored;
+use vigie_store::samples::Round;
 
 use super::{Deed, Dispatch};
 use crate::input::Refused;
@@ -36,6 +37,12 @@ impl Dispatch {
             let turn = self.parts.incidents.hear(seq, &entry);
             self.tell(turn);
         }
+    }
+
+    /// Holds what was measured against the rules about limits. Every round passes here, whoever measured it.
+    pub(super) fn judge(&mut self, round: &Round) {
+        let turn = self.parts.incidents.judge(round, &self.parts.sources);
+        self.tell(turn);
     }
 
     /// Does what is due by the clock.

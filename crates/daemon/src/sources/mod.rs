@@ -10,6 +10,7 @@
 pub(crate) mod listen;
 mod measured;
 mod service;
+mod standards;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,7 @@ use vigie_api::source::{Change, LookedAt, Shown, Worker};
 use vigie_api::time::Nanos;
 use vigie_core::clock::Wall;
 use vigie_core::docker::known::Container;
-use vigie_core::docker::source::{Full, Source};
+use vigie_core::docker::source::Source;
 use vigie_core::docker::told::{Cursor, Resume, Standing, Status, Told};
 use vigie_core::exit_code::ExitCode;
 use vigie_core::journal::{Entry, Subject, What};
@@ -171,11 +172,6 @@ impl Sources {
         self.held.values().any(|held| held.is_for(role))
     }
 
-    /// From where on the disk of a source is too full, where it has a limit of its own.
-    pub(crate) fn disk_above(&self, source: &Name) -> Option<Full> {
-        self.held.get(source)?.source.disk_above
-    }
-
     /// Takes what a worker has to say.
     pub(crate) fn hear(&mut self, heard: Heard, now: Wall, log: &Log) -> Followed {
         match heard {
@@ -305,7 +301,8 @@ impl Sources {
                 let same_place = before.as_ref().is_some_and(|before| before.endpoint == source.endpoint);
                 let how = match &before {
                     None => format!("added: {}", source.endpoint),
-                    Some(_) => format!("changed: {}", source.endpoint),
+                    Some(_) if same_place => format!("changed: {}", source.endpoint),
+                    Some(_) => format!("moved: {}", source.endpoint),
                 };
                 match self.held.get_mut(&name).filter(|_| same_place) {
                     Some(held) => held.source = *source,
