@@ -13,7 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::incident::{Clockwork, Standing};
-use super::limit::{Bound, Kind};
+use super::limit::Bound;
+use super::measure::Kind;
 use super::rule::RuleId;
 use super::{Engine, Incident, Moment, Turn, folded, fresh, nanos};
 use crate::clock::{Mono, Wall};

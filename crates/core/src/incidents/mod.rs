@@ -32,7 +32,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `rule`, `settings`, `rules` | the rules that there are, how they are written, all of them together |
-//! | `limit`, `judge` | limits of what is measured, and how rounds of samples are held against them |
+//! | `measure`, `limit`, `judge` | limits of what is measured, and how rounds of samples are held against them |
 //! | `signs` | what an entry is a sign of |
 //! | `containers`, `others` | what events of containers are signs of; what becomes of them with their source |
 //! | `edit` | what somebody changes |
@@ -48,6 +48,7 @@ mod hours;
 mod incident;
 mod judge;
 mod limit;
+mod measure;
 mod message;
 mod others;
 mod rule;
@@ -64,7 +65,8 @@ use std::time::Duration;
 pub use hours::{Hours, Moment};
 pub use incident::{Cause, Clockwork, Incident, Standing};
 pub use judge::Standards;
-pub use limit::{Bound, Kind, Limit, LimitKey, Measure, Pattern, Side};
+pub use limit::{Bound, Limit, LimitKey, Pattern, Side};
+pub use measure::{Kind, Measure};
 pub use message::{Message, Occasion, masked};
 pub use rule::{Rule, RuleId, RuleName, Severity};
 pub use rules::{Edits, RuleError, Rules};

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::limit::{Kind, Watched};
+use super::limit::Watched;
+use super::measure::Kind;
 use super::rule::{Rule, RuleId, RuleName};
 use super::settings::KEYS;
 use crate::name::Name;

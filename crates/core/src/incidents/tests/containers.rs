@@ -208,6 +208,7 @@ fn memory_that_runs_out() {
         assert_eq!(rules, ["container-oom"], "{what}");
         bench.pass(601.0);
         assert_eq!(bench.told(), [(Occasion::Opened, 1), (Occasion::Resolved, count)], "{what}");
+        assert!(bench.messages[1].text.contains(&format!(", {count} times; it was: ")), "{}", bench.messages[1].text);
     }
     // Yesterday memory ran out for a child of it; today it crashes.
     let mut bench = Bench::new();
