@@ -57,6 +57,24 @@ fn followed_and_in_parts() {
     let at = all[3]["at"].as_str().expect("a time");
     let since = part(&["--since", at]);
     assert!(since.contains(&all[3]) && since.len() < all.len());
+    let until = part(&["--until", at]);
+    assert!(until.contains(&all[3]) && until.len() < all.len());
+    let then = part(&["--since", at, "--until", at]);
+    assert!(then.contains(&all[3]) && then.iter().all(|event| event["at"] == at), "{then:#?}");
+    let of = |kinds: &[&str]| {
+        let kinds = |event: &&Value| event["kind"].as_str().is_some_and(|kind| kinds.contains(&kind));
+        all.iter().filter(kinds).cloned().collect::<Vec<Value>>()
+    };
+    assert_eq!(part(&["--kind", "started,exited", "--kind", "ready"]), of(&["started", "exited", "ready"]));
+    assert!(part(&["--kind", "gave_up"]).is_empty());
+    let wrong = world.vigie(&["events", "--kind", "exitd"]).run().code(2);
+    assert!(wrong.errors().contains("'exited'"), "{wrong}");
+    // What no daemon has journalled yet is chosen in the same way.
+    world.daemon().kill();
+    world.run("x", &["exit", "7"]).run().code(7);
+    let exits = part(&["--kind", "exited"]);
+    assert_eq!(exits.last().map(|event| (&event["service"], &event["seq"])), Some((&"x".into(), &Value::Null)));
+    assert!(exits.iter().all(|event| event["kind"] == "exited"), "{exits:#?}");
 }
 
 /// What `vigie run` did is in the journal too, once a daemon has looked.
