@@ -118,6 +118,8 @@ fn a_file_that_must_not_grow() {
     assert_ne!(first, second);
     let journalled = |kind: &str| world.events_of("a", kind).iter().filter(|event| event["seq"].is_u64()).count();
     assert_eq!(journalled("started"), 1, "nothing could be written: {}", world.story());
+    let unwritten = world.events_of("a", "started").pop().expect("the keeper wrote it down");
+    assert_eq!((&unwritten["seq"], &unwritten["detail"]["by"]), (&Value::Null, &"a daemon".into()));
     limit(None);
     until("it is written", || (journalled("ready") == 2).then_some(()));
     let kinds = ["locked", "started", "ready", "stopping", "exited", "empty"];
