@@ -123,7 +123,10 @@ mod tests {
     fn the_reason_stands_last() {
         let banner = b"@@@@@\r\nWARNING\r\nHost key verification failed.\r\n\r\n";
         assert_eq!(last_line(banner).as_deref(), Some("Host key verification failed."));
-        assert_eq!(last_line(b"bash: \x1b[31mdocker: not found").as_deref(), Some("bash: \\u{1b}[31mdocker: not found"));
+        assert_eq!(
+            last_line(b"bash: \x1b[31mdocker: not found").as_deref(),
+            Some("bash: \\u{1b}[31mdocker: not found")
+        );
         assert_eq!(last_line(b" \r\n\n"), None);
         assert_eq!(last_line(&[b'x'; KEPT]).map(|line| line.len()), Some(SHOWN));
     }
