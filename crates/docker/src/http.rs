@@ -14,6 +14,7 @@ use vigie_core::text::escaped;
 
 use crate::dial::{Dial, Stream};
 use crate::error::Error;
+use crate::ssh::Complaint;
 
 /// The largest answer that is read, in bytes: a list of ten thousand containers has half of it.
 const ANSWER: usize = 64 << 20;
@@ -73,7 +74,7 @@ impl Asked<'_> {
     }
 
     async fn ask(&self) -> Result<Answer, Error> {
-        let (head, body, _driver) = self.begin().await?;
+        let (_open, head, body) = self.begin().await?;
         self.answer(head, body, ANSWER).await
     }
 
@@ -83,32 +84,43 @@ impl Asked<'_> {
     /// As of [`Asked::within`].
     pub(crate) async fn stream(&self, deadline: Duration) -> Result<Pieces, Error> {
         let late = |_| Error::Late { at: self.at(), request: self.name(), after: deadline };
-        let (head, body, driver) = tokio::time::timeout(deadline, self.begin()).await.map_err(late)??;
+        let (open, head, body) = tokio::time::timeout(deadline, self.begin()).await.map_err(late)??;
         if head.status.is_client_error() || head.status.is_server_error() {
             let body = Limited::new(body, ANSWER).collect();
             let body = tokio::time::timeout(deadline, body).await.map_err(late)?;
             return Err(self.refused(head.status, &body.map(|body| body.to_bytes()).unwrap_or_default()));
         }
-        Ok(Pieces { at: self.at(), request: self.name(), body, _driver: driver })
+        Ok(Pieces { at: self.at(), request: self.name(), body, _open: open })
     }
 
-    async fn begin(&self) -> Result<(http::response::Parts, Incoming, Driver), Error> {
-        let (mut sender, driver) = self.connect().await?;
-        let (head, body) = self.send(&mut sender).await?;
-        Ok((head, body, driver))
+    async fn begin(&self) -> Result<(Open, Head, Incoming), Error> {
+        let mut stream = self.dial.connect().await?;
+        let mut complaint = stream.complaint();
+        let mut begun = self.begin_on(stream).await;
+        if let (Err(_), Some(complaint)) = (&begun, &mut complaint)
+            && let Some(why) = complaint.last_line().await
+        {
+            // What carries the connection knows better why there is none.
+            return Err(self.dial.absent(std::io::Error::other(why)));
+        }
+        if let Ok((open, ..)) = &mut begun {
+            open.driver.complaint = complaint;
+        }
+        begun
     }
 
-    async fn connect(&self) -> Result<(Sender, Driver), Error> {
-        let stream = self.dial.connect().await?;
+    async fn begin_on(&self, stream: Stream) -> Result<(Open, Head, Incoming), Error> {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
-        let driver = Driver(tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             // What goes wrong here, the request or its body tells as well.
             let _ = connection.await;
-        }));
-        Ok((sender, driver))
+        });
+        let mut open = Open { sender, driver: Driver { task, complaint: None } };
+        let (head, body) = self.send(&mut open.sender).await?;
+        Ok((open, head, body))
     }
 
-    async fn send(&self, sender: &mut Sender) -> Result<(http::response::Parts, Incoming), Error> {
+    async fn send(&self, sender: &mut Sender) -> Result<(Head, Incoming), Error> {
         let request = Request::builder()
             .method(self.method.clone())
             .uri(self.path)
@@ -120,7 +132,7 @@ impl Asked<'_> {
     }
 
     /// The whole answer; a refusal is an error.
-    async fn answer(&self, head: http::response::Parts, body: Incoming, limit: usize) -> Result<Answer, Error> {
+    async fn answer(&self, head: Head, body: Incoming, limit: usize) -> Result<Answer, Error> {
         let body = Limited::new(body, limit).collect().await.map_err(|error| self.broken(error.as_ref()))?.to_bytes();
         if head.status.is_client_error() || head.status.is_server_error() {
             return Err(self.refused(head.status, &body));
@@ -153,12 +165,19 @@ fn cause(error: &dyn std::error::Error) -> String {
     }
 }
 
+type Head = http::response::Parts;
 type Sender = http1::SendRequest<Empty<Bytes>>;
+
+/// A connection that is open. Dropping it closes it.
+struct Open {
+    sender: Sender,
+    driver: Driver,
+}
 
 /// A connection on which one question follows another. Dropping it, or an answer that is waited for, closes it.
 pub(crate) struct Connection {
     dial: Dial,
-    open: Option<(Sender, Driver)>,
+    open: Option<Open>,
 }
 
 impl Connection {
@@ -182,25 +201,10 @@ impl Connection {
 
     async fn ask(&mut self, asked: &Asked<'_>, limit: usize) -> Result<Answer, Error> {
         // While it is out here, whoever gives up closes it.
-        if let Some((mut sender, driver)) = self.open.take()
-            && sender.ready().await.is_ok()
-            && let Ok((head, body)) = asked.send(&mut sender).await
-        {
-            return self.finish(asked, (sender, driver), (head, body), limit).await;
-        }
-        // There was none, or the engine has closed it since.
-        let (mut sender, driver) = asked.connect().await?;
-        let answer = asked.send(&mut sender).await?;
-        self.finish(asked, (sender, driver), answer, limit).await
-    }
-
-    async fn finish(
-        &mut self,
-        asked: &Asked<'_>,
-        open: (Sender, Driver),
-        (head, body): (http::response::Parts, Incoming),
-        limit: usize,
-    ) -> Result<Answer, Error> {
+        let (open, head, body) = match self.again(asked).await {
+            Some(begun) => begun,
+            None => asked.begin().await?,
+        };
         let answer = asked.answer(head, body, limit).await;
         // Of a body that was not read to its end the rest would be taken for the next answer.
         if matches!(answer, Ok(_) | Err(Error::Refused { .. })) {
@@ -208,14 +212,27 @@ impl Connection {
         }
         answer
     }
+
+    /// On the connection that is there. `None`: there is none, or the engine has closed it since.
+    async fn again(&mut self, asked: &Asked<'_>) -> Option<(Open, Head, Incoming)> {
+        let mut open = self.open.take()?;
+        open.sender.ready().await.ok()?;
+        let (head, body) = asked.send(&mut open.sender).await.ok()?;
+        Some((open, head, body))
+    }
 }
 
 /// The task that moves the bytes of a connection. Dropping it closes the connection.
-struct Driver(JoinHandle<()>);
+struct Driver {
+    task: JoinHandle<()>,
+    /// Read as long as the connection lives: whoever writes it must not wait.
+    complaint: Option<Complaint>,
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.0.abort();
+        self.complaint = None;
+        self.task.abort();
     }
 }
 
@@ -224,7 +241,7 @@ pub struct Pieces {
     at: String,
     request: String,
     body: Incoming,
-    _driver: Driver,
+    _open: Open,
 }
 
 impl Pieces {

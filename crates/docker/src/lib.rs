@@ -40,6 +40,7 @@ pub mod measure;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod place;
+mod ssh;
 mod tls;
 pub mod watch;
 

@@ -101,6 +101,10 @@ async fn ask(engine: &Engine, connection: &mut Connection, id: &str, deadline: D
         Err(Error::Refused { status: 404 | 409, .. }) => return Outcome::Gone,
         Err(error) => return Outcome::Failed(error),
     };
+    // Docker 20.10 begins its answer before the sample is there; when the container ends meanwhile, nothing follows.
+    if answer.body.trim_ascii().is_empty() {
+        return Outcome::Gone;
+    }
     match parse(&answer.body) {
         Ok(body) if body.id.as_deref().is_some_and(|told| told != id) => {
             Outcome::Failed(malformed(engine, &path, "it is about another container"))

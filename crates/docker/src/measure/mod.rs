@@ -60,16 +60,16 @@ const CHUNK: usize = 64;
 /// Of so many that could not be measured it is said why.
 const TOLD: usize = 5;
 
-/// Uptimes are told in whole seconds, and counters are read a moment before or after.
-const BLUR: Duration = Duration::from_secs(2);
+/// Uptimes of a minute and more are told so coarsely that the time between two rounds is easily a little longer.
+const BLUR: Duration = Duration::from_secs(1);
 
 /// Measures the containers of one engine again and again.
 pub struct Gauge {
     engine: Arc<Engine>,
     files: Option<Box<dyn Files>>,
     parallel: usize,
-    /// Of the last round.
-    looks: HashMap<Arc<str>, Look>,
+    /// Of the last round in which each was measured.
+    looks: HashMap<Arc<str>, Last>,
     /// Of the last glance.
     glances: HashMap<Arc<str>, Look>,
     /// How often each was looked for in vain.
@@ -81,6 +81,15 @@ pub struct Gauge {
     rounds: u64,
     /// Where the clock of the API's looks begins.
     epoch: Instant,
+    /// When this round began, on that clock.
+    began: Mono,
+}
+
+/// What a container had in an earlier round.
+struct Last {
+    look: Look,
+    /// When that round began: it was read later.
+    began: Mono,
 }
 
 /// What one round measured.
@@ -165,6 +174,7 @@ impl Gauge {
             host: None,
             rounds: 0,
             epoch: Instant::now(),
+            began: Mono(0),
         }
     }
 
@@ -175,6 +185,7 @@ impl Gauge {
     pub async fn round(&mut self, deadline: Duration) -> Result<Round, Error> {
         let end = Instant::now() + deadline;
         self.rounds += 1;
+        self.began = self.now();
         let running = self.engine.running(deadline).await?;
         self.forget(&running);
         let mut round = Round {
@@ -250,8 +261,9 @@ impl Gauge {
             }
             match files.read(&one.id) {
                 Some(look) => {
-                    let readings = readings(self.looks.get(&one.id), &look, &host);
-                    self.looks.insert(Arc::clone(&one.id), look);
+                    let before = self.looks.get(&one.id).map(|last| &last.look);
+                    let readings = readings(before, &look, &host);
+                    self.looks.insert(Arc::clone(&one.id), Last { look, began: self.began });
                     round.take(one, How::Files, readings);
                 }
                 None => rest.push(one.clone()),
@@ -274,7 +286,7 @@ impl Gauge {
         }
         let host = self.host_of_engine(end).await;
         // Whoever was left out the last time comes first.
-        rest.sort_by_key(|one| self.looks.get(&one.id).map_or(Mono(0), |look| look.at));
+        rest.sort_by_key(|one| self.looks.get(&one.id).map_or(Mono(0), |last| last.began));
         let ids = rest.iter().map(|one| Arc::clone(&one.id)).collect();
         let mut answers = api::Answers::ask(&self.engine, ids, self.parallel, end).await?;
         let mut open: Vec<Option<Running>> = rest.into_iter().map(Some).collect();
@@ -283,8 +295,9 @@ impl Gauge {
             match outcome {
                 Outcome::Told(counters) => {
                     let look = self.look(&one, how, *counters);
-                    let readings = readings(self.looks.get(&one.id), &look, &host);
-                    self.looks.insert(Arc::clone(&one.id), look);
+                    let before = self.looks.get(&one.id).map(|last| &last.look);
+                    let readings = readings(before, &look, &host);
+                    self.looks.insert(Arc::clone(&one.id), Last { look, began: self.began });
                     round.take(&one, how, readings);
                 }
                 Outcome::Gone => round.miss(&one, "it did not run any more"),
@@ -298,13 +311,18 @@ impl Gauge {
     }
 
     fn look(&self, one: &Running, how: How, counters: Counters) -> Look {
-        let at = Mono(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        let life = match self.looks.get(&one.id).filter(|before| before.how == how) {
-            Some(before) if one.up.is_some_and(|up| up + BLUR < at.since(before.at)) => before.key.life + 1,
-            Some(before) => before.key.life,
+        let life = match self.looks.get(&one.id).filter(|last| last.look.how == how) {
+            Some(last) if one.up.is_some_and(|up| !ran_then(up, self.began.since(last.began))) => {
+                last.look.key.life + 1
+            }
+            Some(last) => last.look.key.life,
             None => 0,
         };
-        Look { key: Key { id: Arc::clone(&one.id), life }, at, how, counters }
+        Look { key: Key { id: Arc::clone(&one.id), life }, at: self.now(), how, counters }
+    }
+
+    fn now(&self) -> Mono {
+        Mono(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// What is known about the host of the engine. That it does not tell is no reason to measure nothing.
@@ -332,6 +350,12 @@ impl Round {
             self.missing.push(Missing { id: Arc::clone(&one.id), name: one.name.clone(), why });
         }
     }
+}
+
+/// Whether a container that has run for `up` at least ran so long ago already.
+fn ran_then(up: Duration, ago: Duration) -> bool {
+    let blur = if up < Duration::from_secs(60) { Duration::ZERO } else { BLUR };
+    up + blur >= ago
 }
 
 /// How most of them were read.

@@ -259,7 +259,7 @@ fn the_second_round_knows_cpu_by_counters_of_our_own() {
 #[test]
 fn some_cannot_be_measured() {
     run(async {
-        let ids = ["good", "removed", "stopped", "empty", "other", "broken", "long", "good2"];
+        let ids = ["good", "removed", "stopped", "empty", "nothing", "other", "broken", "long", "good2"];
         let served = Served::start("1.53", &ids, |id, _| match id {
             "removed" => Say::Refuse(404),
             "stopped" => Say::Refuse(409),
@@ -267,6 +267,7 @@ fn some_cannot_be_measured() {
                 r#"{"read":"0001-01-01T00:00:00Z","cpu_stats":{"cpu_usage":{"total_usage":0}},"memory_stats":{}}"#
                     .to_owned(),
             ),
+            "nothing" => Say::Body(String::new()),
             "other" => Say::Body(body("good", 1, 1)),
             "broken" => Say::Body("{\"cpu_stats\":".to_owned()),
             "long" => Say::Body(" ".repeat(2 << 20)),
@@ -274,10 +275,10 @@ fn some_cannot_be_measured() {
         });
         let round = served.gauge(None, 3).round(LONG).await.expect("answered");
         let measured: HashSet<&str> = round.measured.iter().map(|one| &*one.id).collect();
-        assert_eq!((round.running, measured), (8, ["good", "good2"].into()));
+        assert_eq!((round.running, measured), (9, ["good", "good2"].into()));
         assert_eq!(round.missing.len(), TOLD);
         let why = |id: &str| round.missing.iter().find(|one| &*one.id == id).map(|one| one.why.as_str());
-        for id in ["removed", "stopped", "empty"] {
+        for id in ["removed", "stopped", "empty", "nothing"] {
             assert!(why(id).is_none_or(|why| why == "it did not run any more"), "{round:?}");
         }
         assert!(why("other").is_none_or(|why| why.contains("another container")), "{round:?}");
@@ -381,6 +382,15 @@ fn a_container_that_was_started_in_between() {
         served.set(&[("a", "up, so to say")]);
         assert_eq!(cpu(&mut gauge).await, Some(10_000), "who does not tell is believed to run on");
     });
+}
+
+#[test]
+fn uptimes_and_rounds() {
+    let ran = |up, ago| ran_then(Duration::from_millis(up), Duration::from_millis(ago));
+    assert!(ran(10_000, 10_000) && ran(7_200_000, 30_000));
+    assert!(!ran(9_000, 9_500), "it may have been started in between");
+    assert!(ran(60_000, 60_100), "a round is a little late, and it runs for one to two minutes");
+    assert!(!ran(60_000, 61_100) && !ran(0, 1));
 }
 
 /// Files that a test says.
