@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 use vigie_core::name::Name;
-use vigie_core::samples::{Level, Metric, Moment, Point as Row, Summary, columns, gaps};
+use vigie_core::samples::{Level, Metric, Moment, Pace, Point as Row, Summary, columns, gaps};
 use vigie_core::units::Span;
 
 use crate::time::Millis;
@@ -144,8 +144,9 @@ pub struct Cut {
 }
 
 impl Series {
-    /// From the rows of a series, ascending. `born`: the first sample that the subject ever had.
-    pub fn new(metric: Metric, rows: &[Row], cut: Cut, born: Moment) -> Self {
+    /// From the rows of a series, ascending. `born`: the first sample that the subject ever had; `pace`: how often it is
+    /// measured.
+    pub fn new(metric: Metric, rows: &[Row], cut: Cut, born: Moment, pace: Pace) -> Self {
         let summary = Summary::of(rows);
         let value = |value: Option<u64>| value.and_then(|value| number(metric, value as f64));
         // Columns begin at round times, so that two calls cut alike.
@@ -167,7 +168,7 @@ impl Series {
             mean: summary.and_then(|summary| number(metric, summary.all.mean())),
             max: value(summary.map(|summary| summary.all.max)),
             count: summary.map_or(0, |summary| summary.all.count),
-            gaps: gaps(rows, cut.from, cut.until, born)
+            gaps: gaps(rows, cut.from, cut.until, born, pace)
                 .into_iter()
                 .map(|gap| Gap { from: time(gap.from), until: time(gap.until) })
                 .collect(),
@@ -213,7 +214,7 @@ mod tests {
     fn the_shape_of_metrics() {
         let cut = Cut { from: T, until: T.after(40_000), level: Level::Raw, step: 10_000 };
         let rows = [sample(0, 12_345), sample(5_000, 100_000), sample(30_000, 1_000)];
-        let cpu = Series::new(Metric::CpuOfCore, &rows, cut, T);
+        let cpu = Series::new(Metric::CpuOfCore, &rows, cut, T, Pace::Fine);
         let report = Report {
             schema: crate::SCHEMA,
             at: Millis(Wall(0)),
@@ -230,7 +231,7 @@ mod tests {
                 source: None,
                 container: None,
                 container_id: None,
-                metrics: vec![cpu, Series::new(Metric::Memory, &[], cut, T)],
+                metrics: vec![cpu, Series::new(Metric::Memory, &[], cut, T, Pace::Fine)],
             }],
             store: Some(Store { bytes: 1, wal_bytes: 2, lost_samples: 3 }),
         };

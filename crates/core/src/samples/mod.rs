@@ -34,7 +34,7 @@ use crate::text::escaped;
 pub use ladder::Level;
 pub use metric::{Metric, Unit};
 pub use pack::{Readings, Rollups, pack_readings, pack_rollups, reading, unpack_readings, unpack_rollups};
-pub use range::{Gap, Point, Summary, columns, gaps, level_for, step_for};
+pub use range::{Gap, Pace, Point, Summary, columns, gaps, level_for, step_for};
 pub use rollup::Rollup;
 
 /// How far from the present a sample may lie. Batches wait for seconds; what lies further away comes from a clock that
@@ -83,6 +83,11 @@ impl Subject {
     /// A source: its containers together, its host, its disk.
     pub fn source(source: &Name) -> Self {
         Self { name: format!("source {source}"), key: String::new() }
+    }
+
+    /// How often it is measured.
+    pub fn pace(&self) -> Pace {
+        if self.as_service().is_some() { Pace::Fine } else { Pace::Any }
     }
 
     /// Its name, when it is a source.

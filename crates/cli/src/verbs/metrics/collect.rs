@@ -27,7 +27,7 @@ pub(super) fn report(reader: Option<&Reader>, chosen: &[Chosen], asked: &Asked) 
     let level = level_for(asked.from, asked.now, asked.step, &oldest);
     let ids: Vec<i64> = chosen.iter().flat_map(|chosen| &chosen.known).map(|known| known.id).collect();
     let read = reader.map(|reader| reader.read(level, &ids, asked.from, asked.until)).transpose()?.unwrap_or_default();
-    let every = read.iter().flatten().map(|row| row.span).max().unwrap_or(level.span());
+    let every = every(read.iter().flatten(), &asked.metrics).unwrap_or(level.span());
     let step = step_for(asked.from, asked.until, level, every, asked.step);
     let cut = Cut { from: asked.from, until: asked.until, level, step };
     let mut read = read.into_iter();
@@ -59,7 +59,7 @@ fn subject(chosen: &Chosen, rows: &[Row], cut: Cut, metrics: &[Metric]) -> Subje
     let container = chosen.subject.as_container();
     let source = container.as_ref().map(|(source, _)| source.clone()).or_else(|| chosen.subject.as_source());
     let metrics = if metrics.is_empty() { Metric::of(&chosen.subject) } else { metrics };
-    let of_metric = |metric: &Metric| Series::new(*metric, &series(rows, *metric), cut, born);
+    let of_metric = |metric: &Metric| Series::new(*metric, &series(rows, *metric), cut, born, chosen.subject.pace());
     Subject {
         subject: chosen.subject.name.clone(),
         key: chosen.subject.key.clone(),
@@ -71,4 +71,13 @@ fn subject(chosen: &Chosen, rows: &[Row], cut: Cut, metrics: &[Metric]) -> Subje
         container_id: container.map(|(_, id)| id.to_owned()),
         metrics: metrics.iter().map(of_metric).collect(),
     }
+}
+
+/// The longest time between two looks, in milliseconds. Disks are asked seldom: columns are made for them only where nothing
+/// else is shown.
+fn every<'a>(rows: impl Iterator<Item = &'a Row>, metrics: &[Metric]) -> Option<u64> {
+    let is_of_disk = |metric: &Metric| matches!(metric, Metric::DiskUsed | Metric::DiskTotal | Metric::DiskUsedPercent);
+    let only_disks = !metrics.is_empty() && metrics.iter().all(is_of_disk);
+    let counts = |row: &&Row| only_disks || row.rollups.iter().any(|(metric, _)| !is_of_disk(metric));
+    rows.filter(counts).map(|row| row.span).max()
 }
