@@ -196,7 +196,7 @@ fn whoever_measures_may_be_killed_and_switched_off() {
 fn how_full_the_disk_is() {
     let Some((world, engine, _)) = begin("how_full_the_disk_is") else { return };
     let disk = until("it was asked", || Some(nas(&world)["last_disk"].clone()).filter(|disk| !disk.is_null()));
-    let stat = rustix::fs::statvfs(&world.path("engine/data")).expect("a file system");
+    let stat = rustix::fs::statvfs(world.path("engine/data")).expect("a file system");
     let (total, used) = (disk["total_bytes"].as_u64().expect("known"), disk["used_bytes"].as_u64().expect("known"));
     assert_eq!((&disk["how"], total), (&"statfs".into(), stat.f_blocks * stat.f_frsize));
     // Others write meanwhile.
