@@ -57,13 +57,13 @@ impl Kernel {
     fn of(id: &str) -> Self {
         let (mut cpu, mut procs) = (None, None);
         for tree in ["cpuacct", "cpu,cpuacct", "pids", ""] {
-            let tree = PathBuf::from("/sys/fs/cgroup").join(tree);
-            for parent in std::fs::read_dir(&tree).into_iter().flatten().flatten() {
-                let folder = parent.path().join(id);
-                let file =
-                    ["cpuacct.usage", "cpu.stat"].map(|name| folder.join(name)).into_iter().find(|file| file.exists());
-                cpu = cpu.or(file);
-                procs = procs.or(Some(folder.join("cgroup.procs")).filter(|file| file.exists()));
+            let folders =
+                |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            let of_it = |folder: &PathBuf| folder.file_name().is_some_and(|name| name.to_string_lossy().contains(id));
+            for folder in folders(PathBuf::from("/sys/fs/cgroup").join(tree)).flat_map(folders).filter(of_it) {
+                let there = |name: &str| Some(folder.join(name)).filter(|file| file.exists());
+                cpu = cpu.or_else(|| there("cpuacct.usage")).or_else(|| there("cpu.stat"));
+                procs = procs.or_else(|| there("cgroup.procs"));
             }
         }
         Self { cpu: cpu.expect("it has a cgroup"), procs: procs.expect("it has a cgroup") }
@@ -198,8 +198,21 @@ const HOLD: [&str; 3] = ["sh", "-c", "/busybox dd if=/dev/zero bs=104857600 coun
 fn each_reader_tells_the_truth() {
     let world = World::new();
     let Some(engine) = Engine::start(&world, "each_reader_tells_the_truth", &[]) else { return };
+    they_tell_the_truth(&engine, true);
+}
+
+/// Podman tells neither the page cache nor the mode of a network, and of a network where there is none.
+#[test]
+fn each_reader_tells_the_truth_of_podman() {
+    let world = World::new();
+    let Some(engine) = Engine::podman(&world, "each_reader_tells_the_truth_of_podman") else { return };
+    they_tell_the_truth(&engine, false);
+}
+
+fn they_tell_the_truth(engine: &Engine, networks: bool) {
     let burn = engine.run("burn", &["--network", "host"], &BURN);
-    let hold = Kernel::of(&engine.run("hold", &["--memory", "300m"], &HOLD));
+    let network: &[&str] = if networks { &[] } else { &["--network", "none"] };
+    let hold = Kernel::of(&engine.run("hold", &[&["--memory", "300m"], network].concat(), &HOLD));
     until("it has its memory", || (hold.anonymous() >= 100 * MIB).then_some(()));
     // The engine tells in whole seconds how long one runs: it must be clear that both ran in the first round.
     a_second();
@@ -208,8 +221,8 @@ fn each_reader_tells_the_truth() {
     let curve = Curve::of(Kernel::of(&burn));
 
     let runtime = runtime();
-    let asked = engine_of(&engine);
-    let (mut files, mut api) = (by_files(&engine), by_engine(&engine));
+    let asked = engine_of(engine);
+    let (mut files, mut api) = (by_files(engine), by_engine(engine));
     let round = |gauge: &mut Gauge| {
         let before = now();
         let round = runtime.block_on(gauge.round(LONG)).expect("the engine answers");
@@ -264,7 +277,7 @@ fn each_reader_tells_the_truth() {
         assert_eq!(of(held, Metric::MemoryLimit), Some(300 * MIB), "{who}");
         assert_eq!(of(readings(&round.measured, "burn"), Metric::MemoryLimit), None, "{who}: it has none");
         assert_eq!(of(held, Metric::Threads), Some(3), "{who}: a shell, dd and sleep");
-        assert!(of(held, Metric::Received).is_some(), "{who}: it has a network of its own");
+        assert_eq!(of(held, Metric::Received).is_some(), networks, "{who}: whether it has a network of its own");
         assert_eq!(of(readings(&round.measured, "burn"), Metric::Received), None, "{who}: its network is the host's");
         let idle = of(held, Metric::CpuOfCore).expect("measured twice");
         assert!(idle <= 1_000, "{who}: it only waits, and has {idle}");
@@ -314,7 +327,7 @@ fn a_restart_and_one_that_vanishes() {
     let seen = until("a container vanishes between the list and its sample", || {
         let id = engine.run("mayfly", &["--network", "none"], &["sleep", "100000"]);
         let mut kept = Containers::new().expect("/proc can be read");
-        let wanted = Wanted { id: &id, host_network: false };
+        let wanted = Wanted { id: &id, no_network: false };
         kept.find(&[wanted]).expect("/proc can be read");
         assert!(kept.read(&id).is_some(), "it runs");
         let remove = || engine.docker(&["rm", "--force", "mayfly"]).run().code(0);

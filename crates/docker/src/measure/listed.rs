@@ -1,9 +1,11 @@
 //! Which containers run, and what an engine says about its host.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use vigie_core::docker::stats::Host;
 
@@ -20,8 +22,8 @@ pub(super) struct Running {
     pub(super) name: String,
     /// It has run at least so long; absent when the engine does not say it.
     pub(super) up: Option<Duration>,
-    /// Its network is the host's.
-    pub(super) host_network: bool,
+    /// It has no network of its own.
+    pub(super) no_network: bool,
 }
 
 /// An entry of `GET /containers/json`.
@@ -33,12 +35,19 @@ struct Entry {
     state: Option<String>,
     status: Option<String>,
     host_config: Option<HostConfig>,
+    network_settings: Option<NetworkSettings>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct HostConfig {
     network_mode: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkSettings {
+    networks: Option<BTreeMap<String, IgnoredAny>>,
 }
 
 /// `GET /info`, as much of it as is used.
@@ -75,10 +84,13 @@ impl Entry {
         let names = self.names.unwrap_or_default();
         let name = names.iter().map(|name| name.trim_start_matches('/')).min_by_key(|name| name.matches('/').count());
         let name = name.filter(|name| !name.is_empty()).map(str::to_owned);
+        let mode = self.host_config.and_then(|config| config.network_mode);
+        // Podman tells no mode, and has no networks for those in the host's, in none, and in the one of a pod.
+        let no_networks = self.network_settings.is_some_and(|settings| settings.networks.is_none());
         Some(Running {
             name: name.unwrap_or_else(|| self.id.chars().take(SHORT).collect()),
             up: self.status.as_deref().and_then(uptime),
-            host_network: self.host_config.and_then(|config| config.network_mode).is_some_and(|mode| mode == "host"),
+            no_network: no_networks || mode.is_some_and(|mode| matches!(&*mode, "host" | "none")),
             id: self.id.into(),
         })
     }
@@ -152,12 +164,17 @@ mod tests {
             {"Id":"cd","Names":null,"State":"paused","Status":"Up 2 hours (Paused)","HostConfig":null},
             {"Id":"ef","State":"restarting","Status":"Restarting (1) 3 seconds ago"},
             {"Id":"gh","State":"exited"},{"Id":"","State":"running"},
-            {"Id":"0123456789abcdef","Names":[""]}]"#;
+            {"Id":"0123456789abcdef","Names":[""]},
+            {"Id":"pod","Names":["/pod"],"State":"running","NetworkSettings":{"Networks":null}},
+            {"Id":"own","State":"running","NetworkSettings":{"Networks":{"podman":{}}}},
+            {"Id":"joined","State":"running","HostConfig":{"NetworkMode":"container:own"},"NetworkSettings":{"Networks":{}}},
+            {"Id":"none","State":"running","HostConfig":{"NetworkMode":"none"},"NetworkSettings":{"Networks":{"none":{}}}}]"#;
         let entries: Vec<Entry> = serde_json::from_str(text).expect("understood");
         let running: Vec<Running> = entries.into_iter().filter_map(Entry::running).collect();
-        let of = |place: usize| (&*running[place].id, running[place].name.as_str(), running[place].host_network);
+        let of = |place: usize| (&*running[place].id, running[place].name.as_str(), running[place].no_network);
         assert_eq!((of(0), of(1)), (("ab", "db", true), ("cd", "cd", false)));
         assert_eq!(of(2), ("0123456789abcdef", "0123456789ab", false));
-        assert_eq!(running.len(), 3);
+        let networks: Vec<bool> = running[3..].iter().map(|one| one.no_network).collect();
+        assert_eq!(networks, [true, false, false, true]);
     }
 }

@@ -60,6 +60,9 @@ const CHUNK: usize = 64;
 /// Of so many that could not be measured it is said why.
 const TOLD: usize = 5;
 
+/// In characters.
+const LONGEST_WHY: usize = 300;
+
 /// Uptimes of a minute and more are told so coarsely that the time between two rounds is easily a little longer.
 const BLUR: Duration = Duration::from_secs(1);
 
@@ -244,7 +247,7 @@ impl Gauge {
         let new: Vec<&Running> = running.iter().filter(new).collect();
         if !new.is_empty() {
             let wanted: Vec<Wanted<'_>> =
-                new.iter().map(|one| Wanted { id: &one.id, host_network: one.host_network }).collect();
+                new.iter().map(|one| Wanted { id: &one.id, no_network: one.no_network }).collect();
             if let Err(why) = files.find(&wanted) {
                 round.remark = Some(Remark::NotPermitted(why));
             }
@@ -293,7 +296,11 @@ impl Gauge {
         while let Some((place, outcome)) = answers.next(end).await {
             let Some(one) = open.get_mut(place).and_then(Option::take) else { continue };
             match outcome {
-                Outcome::Told(counters) => {
+                Outcome::Told(mut counters) => {
+                    // Podman tells of a network without traffic where there is none.
+                    if one.no_network {
+                        (counters.received_bytes, counters.sent_bytes) = (None, None);
+                    }
                     let look = self.look(&one, how, *counters);
                     let before = self.looks.get(&one.id).map(|last| &last.look);
                     let readings = readings(before, &look, &host);
@@ -346,7 +353,8 @@ impl Round {
 
     fn miss(&mut self, one: &Running, why: &str) {
         if self.missing.len() < TOLD {
-            let why = why.to_owned();
+            // Errors may quote what an engine wrote.
+            let why = why.chars().take(LONGEST_WHY).collect();
             self.missing.push(Missing { id: Arc::clone(&one.id), name: one.name.clone(), why });
         }
     }

@@ -82,7 +82,7 @@ impl Container {
         // The number may be another one's by now; what is read below this folder is not.
         let same = stat::parse(below(process.as_fd(), "stat", buffer).ok()?)?.start_ticks == main.start_ticks;
         let content = below(process.as_fd(), "cgroup", buffer).ok().filter(|_| same)?.to_vec();
-        let network = if wanted.host_network { Namespace::OfTheHost } else { networks.of(process.as_fd()) };
+        let network = if wanted.no_network { Namespace::OfTheHost } else { networks.of(process.as_fd()) };
         let folders = Folders { trees, content: &content, id: wanted.id };
         let [cpu, memory, blkio, pids] = ["cpuacct", "memory", "blkio", "pids"].map(|name| folders.of(name));
         let memory_stat = source(memory.as_ref(), "memory.stat", "memory.stat", kept);

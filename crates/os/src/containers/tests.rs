@@ -1,9 +1,11 @@
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use vigie_core::docker::stats::Memory;
 
 use super::*;
-use crate::proc::tests::FakeProc;
+use crate::proc::tests::{FakeProc, Guard, eventually};
 
 const WEB: &str = "7eba73f2d1234d1687ec85829aaa9f935f8070db64defe10572016d712082a93";
 const DB: &str = "a741527d78c087e698934c13fd73966d835f4a6cefd064a7063b68f2ede054ff";
@@ -89,7 +91,7 @@ fn cgroup_v1(path: &str) -> String {
 }
 
 fn wanted(id: &str) -> Wanted<'_> {
-    Wanted { id, host_network: false }
+    Wanted { id, no_network: false }
 }
 
 const V1: Counters = Counters {
@@ -288,7 +290,7 @@ fn networks_are_shared() {
     containers.begin();
     assert_eq!(counters(&mut containers, DB).received_bytes, Some(9));
 
-    let hosts = Wanted { id: WEB, host_network: true };
+    let hosts = Wanted { id: WEB, no_network: true };
     containers.find(&[hosts]).unwrap();
     assert_eq!(counters(&mut containers, WEB).received_bytes, None);
     machine.process(50, 100, &cgroup_v1(&format!("/docker/{WEB}")), 1);
@@ -328,6 +330,48 @@ fn files_of_nonsense() {
         let seen = counters(&mut containers, WEB);
         assert_eq!((seen.cpu_nanos, seen.memory, seen.tasks), (None, None, None), "{nonsense:.20}");
     }
+}
+
+/// A folder below the own cgroup v2, removed when the test is over.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        eventually("its processes have left", || !self.0.exists() || std::fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+/// As the kernel has them: `cpu.stat` is there with or without controllers, and a file that is kept says when its cgroup is gone.
+#[test]
+fn a_real_cgroup_v2() {
+    let Some(own) = crate::cgroup::own(Path::new("/proc")).v2 else {
+        println!("skipped: no cgroup v2 is mounted");
+        return;
+    };
+    let id = format!("{:064x}", std::process::id());
+    let folder = Folder(own.join(&id));
+    if let Err(error) = std::fs::create_dir(&folder.0) {
+        println!("skipped: cannot make {}: {error}", folder.0.display());
+        return;
+    }
+    let script = "echo $$ > \"$1/cgroup.procs\" && echo in && while :; do :; done";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "busy"]).arg(&folder.0).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = Guard(command.spawn().unwrap());
+    let mut line = [0; 3];
+    if child.0.stdout.take().unwrap().read_exact(&mut line).is_err() {
+        println!("skipped: no process may be moved there");
+        return;
+    }
+    let mut containers = Containers::new().unwrap();
+    containers.find(&[wanted(&id)]).unwrap();
+    let cpu = |containers: &mut Containers| containers.read(&id).and_then(|look| look.counters.cpu_nanos);
+    let first = cpu(&mut containers).expect("a busy process has used some");
+    eventually("it grows", || cpu(&mut containers).is_some_and(|now| now > first));
+    assert_eq!(containers.read(&id).unwrap().counters.received_bytes, None, "it is in our own network");
+    drop(child);
+    drop(folder);
+    assert_eq!(containers.read(&id), None, "the kernel says that it is gone");
 }
 
 /// This machine, as it is: nothing is found where nothing of the kind runs.

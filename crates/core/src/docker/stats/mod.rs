@@ -141,8 +141,8 @@ pub struct Host {
 pub struct Wanted<'a> {
     /// Its id.
     pub id: &'a str,
-    /// Its network is the host's: what moves there is not its own.
-    pub host_network: bool,
+    /// It has no network of its own: what moves in that of the host is nobody's.
+    pub no_network: bool,
 }
 
 /// Reads containers of this machine without their engine. Implemented where the kernel is asked.
