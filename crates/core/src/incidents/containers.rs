@@ -109,8 +109,9 @@ impl ContainerTrack {
             return Vec::new();
         };
         let at = Time { engine: *time_nano, heard };
+        let unmeasured = ["die", "stop", "destroy"].contains(&action.as_str()).then_some(Sign::Unmeasured);
         let over = |cause, why: &str| Sign::Over { cause, why: why.to_owned() };
-        match action.as_str() {
+        let signs = match action.as_str() {
             "start" => {
                 // It came late when it has ended since.
                 if self.ends.back().is_some_and(|end| at.after(end.at).is_none()) {
@@ -159,7 +160,8 @@ impl ContainerTrack {
             }
             // What does not end it and is asked for; `restart` comes after `start`.
             _ => Vec::new(),
-        }
+        };
+        signs.into_iter().chain(unmeasured).collect()
     }
 
     /// A signal was sent. One that only ends what it was not meant to end, as HUP, is remembered all the same: whoever exits

@@ -207,7 +207,6 @@ impl Engine {
         for sign in signs {
             self.apply(sign, &subject, when, entry, at, &mut turn);
         }
-        self.see_to_others(entry, at, &mut turn);
         self.unstored += 1;
         self.finish(at, turn)
     }
@@ -298,6 +297,8 @@ impl Engine {
                 }
             }
             Sign::Over { cause, why } => self.resolve(&of(cause), why, at, turn),
+            Sign::Unmeasured => self.see_to_measured(subject, at, turn),
+            Sign::Containers(fate) => self.see_to_containers(fate, subject, at, turn),
             Sign::Gone(run) => {
                 let Some(incident) = self.live.get_mut(&of(Cause::Ghost)) else { return };
                 if incident.clock.runs.remove(&run) && incident.clock.runs.is_empty() {

@@ -1,12 +1,10 @@
 //! Containers and sources: what an entry about one means for others.
 
 use super::rule::{RuleId, RuleName};
-use super::signs::Sign;
+use super::signs::{Fate, Sign};
 use super::{Engine, Moment, SWEEP, Turn, folded};
 use crate::clock::Mono;
-use crate::docker::follower::OTHER_ENGINE;
-use crate::journal::{Entry, Subject, What, describe};
-use crate::name::Name;
+use crate::journal::{Entry, Subject};
 
 impl Engine {
     pub(super) fn read_container(
@@ -32,45 +30,31 @@ impl Engine {
         signs
     }
 
-    /// What an entry about one subject means for what is known of others: those that a source has, and what is measured.
-    pub(super) fn see_to_others(&mut self, entry: &Entry, at: Moment, turn: &mut Turn) {
-        let has = |source: &Name| {
-            let source = source.clone();
-            move |subject: &Subject| matches!(subject, Subject::Container { source: its, .. } if *its == source)
-        };
-        match (&entry.subject, &entry.what) {
-            (Subject::Source(source), What::SourceOffline { .. }) => {
-                let has = has(source);
+    /// What becomes of the containers of a source; of others than sources there are none.
+    pub(super) fn see_to_containers(&mut self, fate: Fate, source: &Subject, at: Moment, turn: &mut Turn) {
+        let Subject::Source(source) = source else { return };
+        let has = |subject: &Subject| matches!(subject, Subject::Container { source: its, .. } if its == source);
+        match fate {
+            Fate::Unseen => {
                 for incident in self.live.values_mut().filter(|incident| has(&incident.subject)) {
                     incident.clock.frozen = true;
                 }
             }
-            (Subject::Source(source), What::Gap { why, .. }) if why == OTHER_ENGINE => {
-                self.end_all(has(source), &format!("its source has changed: {why}"), at, turn);
+            Fate::SeenAnew => self.begin_anew(has, at),
+            Fate::Gone(why) => {
+                self.containers.retain(|subject, _| !has(subject));
+                self.end_all(has, &why, at, turn);
             }
-            (Subject::Source(source), What::SourceOnline { .. } | What::Gap { .. }) => self.begin_anew(has(source), at),
-            (Subject::Source(source), What::SourceChanged { how, .. }) => {
-                // Who is not asked any more is not measured any more, either; what is still so is found again.
-                let of_source = |subject: &Subject| subject.source() == Some(source);
-                self.end_measured(of_source, "its source was changed", at, turn);
-                if how == "paused" || how == "removed" || how.starts_with("moved") {
-                    self.containers.retain(|subject, _| subject.source() != Some(source));
-                    self.end_all(has(source), &format!("its source was {}", describe(entry)), at, turn);
-                } else {
-                    self.begin_anew(has(source), at);
-                }
+        }
+    }
+
+    /// What was measured of this one, or of what this source has, is no more.
+    pub(super) fn see_to_measured(&mut self, subject: &Subject, at: Moment, turn: &mut Turn) {
+        match subject {
+            Subject::Source(source) => {
+                self.end_measured(|other| other.source() == Some(source), "its source was changed", at, turn);
             }
-            (Subject::Container { .. }, What::ContainerEvent { action, .. })
-                if ["die", "stop", "destroy"].contains(&action.as_str()) =>
-            {
-                let subject = folded(&entry.subject);
-                self.end_measured(|other| folded(other) == subject, "it ended", at, turn);
-            }
-            (Subject::Service { .. }, What::Exited { .. } | What::WantedDown { .. }) => {
-                let subject = folded(&entry.subject);
-                self.end_measured(|other| folded(other) == subject, "it ended", at, turn);
-            }
-            _ => {}
+            _ => self.end_measured(|other| folded(other) == *subject, "it ended", at, turn),
         }
     }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::incident::Cause;
 use super::rule::{Rule, RuleId, RuleName};
 use crate::clock::Mono;
+use crate::docker::follower::OTHER_ENGINE;
 use crate::identity::RunId;
 use crate::journal::{Entry, What, describe};
 use crate::units::format_rounded;
@@ -58,6 +59,21 @@ pub(super) enum Sign {
     },
     /// Those of this run are gone, whom no signal ended.
     Gone(RunId),
+    /// What was measured of it, or of what a source has, is no more.
+    Unmeasured,
+    /// What becomes of the containers of a source.
+    Containers(Fate),
+}
+
+/// What becomes of the containers of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nobody sees them.
+    Unseen,
+    /// They are seen again; what happened before is not known.
+    SeenAnew,
+    /// They are not watched any more, for this reason.
+    Gone(String),
 }
 
 impl Sign {
@@ -121,7 +137,8 @@ impl Track {
             }
             What::Exited { .. } => {
                 self.ended = Some(describe(entry));
-                vec![Sign::Worse(Cause::Failing), over(Cause::Health, "the run ended".to_owned())]
+                let over = over(Cause::Health, "the run ended".to_owned());
+                vec![Sign::Worse(Cause::Failing), over, Sign::Unmeasured]
             }
             What::Empty { .. } => {
                 let gone = entry.run.map(Sign::Gone);
@@ -134,7 +151,8 @@ impl Track {
             What::WantedDown { by } => {
                 *self = Self { run: self.run, ..Self::default() };
                 let why = || format!("it was stopped by {by}");
-                vec![over(Cause::Failing, why()), over(Cause::Health, why()), over(Cause::Keeper, why())]
+                let over = |cause| over(cause, why());
+                vec![over(Cause::Failing), over(Cause::Health), over(Cause::Keeper), Sign::Unmeasured]
             }
             // It was up for long enough, or somebody has seen to it.
             What::Reset { cause } => {
@@ -150,10 +168,22 @@ impl Track {
             What::JournalDamaged { .. } => {
                 vec![raise(RuleName::JournalDamaged, 1), better(Cause::Journal, "it did not happen again")]
             }
-            What::SourceOffline { .. } => vec![raise(RuleName::SourceOffline, 1)],
-            What::SourceOnline { .. } => vec![better(Cause::Away, "it answers again")],
-            // It is begun with anew, or not watched any longer.
-            What::SourceChanged { .. } => vec![over(Cause::Away, describe(entry))],
+            What::SourceOffline { .. } => vec![raise(RuleName::SourceOffline, 1), Sign::Containers(Fate::Unseen)],
+            What::SourceOnline { .. } => {
+                vec![better(Cause::Away, "it answers again"), Sign::Containers(Fate::SeenAnew)]
+            }
+            // It is begun with anew, or not watched any longer. Who is not asked is not measured, either; what is still so is
+            // found again.
+            What::SourceChanged { how, .. } => {
+                let is_gone = how == "paused" || how == "removed" || how.starts_with("moved");
+                let why = || format!("its source was {}", describe(entry));
+                let fate = if is_gone { Fate::Gone(why()) } else { Fate::SeenAnew };
+                vec![over(Cause::Away, describe(entry)), Sign::Unmeasured, Sign::Containers(fate)]
+            }
+            What::Gap { why, .. } if why == OTHER_ENGINE => {
+                vec![Sign::Containers(Fate::Gone(format!("its source has changed: {why}")))]
+            }
+            What::Gap { .. } => vec![Sign::Containers(Fate::SeenAnew)],
             // Containers are followed by their own tracks. What is asked for and done, what is told elsewhere, and what is a consequence of something that is told.
             What::Started { .. }
             | What::AdoptedStray { .. }
@@ -183,7 +213,6 @@ impl Track {
             | What::IncidentOpened { .. }
             | What::IncidentResolved { .. }
             | What::NotifyFailed { .. }
-            | What::Gap { .. }
             | What::InternalFault { .. }
             | What::Other(_) => Vec::new(),
         }
