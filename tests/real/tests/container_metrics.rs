@@ -53,11 +53,28 @@ fn cycle_after(world: &World, last: &Value) -> Value {
     })
 }
 
-fn seconds(cycle: &Value) -> f64 {
-    let text = cycle["at"].as_str().expect("a time");
+/// Of the day.
+fn seconds(text: &str) -> f64 {
     let field = |range: std::ops::Range<usize>| text[range].parse::<f64>().expect("a number");
-    // Of the day; whoever tests around midnight waits for the next cycle.
     field(11..13) * 3600.0 + field(14..16) * 60.0 + field(17..23)
+}
+
+/// Looks at a container, and sees that it is measured more often than any interval would have it.
+#[track_caller]
+fn looked_at(world: &World, target: &str) {
+    let watch = world.vigie(&["metrics", target, "-m", "memory", "--json", "--watch"]).start();
+    until("it is measured every second", || {
+        let mut seen: Vec<f64> = watch
+            .out()
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter_map(|report| Some(seconds(series(&report["subjects"][0], "memory_bytes")["last_at"].as_str()?)))
+            .collect();
+        seen.dedup();
+        // Three looks within less than ten seconds, the shortest interval that there is.
+        seen.windows(3).any(|three| (three[2] - three[0]).rem_euclid(86_400.0) < 9.0).then_some(())
+    });
+    watch.kill();
 }
 
 /// R11.3, R11.6: n of m and how it was read; another interval from the next cycle on, with the same process; renamed and
@@ -77,7 +94,8 @@ fn a_container_is_measured_and_remembered() {
     let second = cycle_after(&world, &first);
     let third = cycle_after(&world, &second);
     for (before, after) in [(&first, &second), (&second, &third)] {
-        let between = (seconds(after) - seconds(before)).rem_euclid(86_400.0);
+        let began = |cycle: &Value| seconds(cycle["at"].as_str().expect("a time"));
+        let between = (began(after) - began(before)).rem_euclid(86_400.0);
         assert!(between < 28.0, "{between} s between two cycles of every 10 s");
     }
     assert_eq!(worker(&world, "metrics_worker"), Some(pid));
@@ -103,6 +121,12 @@ fn a_container_is_measured_and_remembered() {
     let host = series(&whole, "host_memory_total_bytes")["last"].as_u64().expect("seen");
     assert!(share > 0 && share < host, "{share} of {host}");
     engine.docker(&["rename", "web", "api"]).run().code(0);
+    until("its new name is known", || {
+        (world.vigie(&["metrics", "container:api"]).run().status.code() == Some(0)).then_some(())
+    });
+    // Somebody looks: every second, and only meanwhile.
+    looked_at(&world, "container:api");
+
     // The first may have begun before.
     cycle_after(&world, &cycle_after(&world, &nas(&world)["last_cycle"]));
     let api = subjects(&world, "container:nas/api")[0].clone();
@@ -193,8 +217,8 @@ fn whoever_measures_may_be_killed_and_switched_off() {
 
 /// R11.5: what the file system says where it can be asked; else what the engine has counted.
 #[test]
-fn how_full_the_disk_is() {
-    let Some((world, engine, _)) = begin("how_full_the_disk_is") else { return };
+fn disks_here_and_an_engine_elsewhere() {
+    let Some((world, engine, _)) = begin("disks_here_and_an_engine_elsewhere") else { return };
     let disk = until("it was asked", || Some(nas(&world)["last_disk"].clone()).filter(|disk| !disk.is_null()));
     let stat = rustix::fs::statvfs(world.path("engine/data")).expect("a file system");
     let (total, used) = (disk["total_bytes"].as_u64().expect("known"), disk["used_bytes"].as_u64().expect("known"));
@@ -229,4 +253,10 @@ fn how_full_the_disk_is() {
     assert_eq!(disk["how"], "system_df");
     assert!(disk["used_bytes"].as_u64().is_some_and(|used| used > 100_000), "the image alone has more: {disk:#}");
     assert!(disk["total_bytes"].is_null() && disk["used_percent"].is_null(), "nobody told: {disk:#}");
+
+    // Its containers are asked for one by one, and streamed while somebody looks.
+    world.vigie(&["source", "set", "nas", "metrics=on", "disk=off"]).run().code(0);
+    let cycle = cycle_after(&world, &Value::Null);
+    assert_eq!((&cycle["how"], &cycle["measured"]), (&"one_shot".into(), &1.into()), "{cycle:#}");
+    looked_at(&world, "container:nas/web");
 }

@@ -146,9 +146,13 @@ impl Engine {
         let mut grew = false;
         for (subject, row) in round {
             let Some((kind, name)) = Kind::of_subject(&subject.name) else { continue };
-            for watched in rules.watched(kind) {
-                let whole = without_mode(kind, &subject.name);
-                let (above, own) = parts(kind, without_mode(kind, name), &subject.key);
+            let watching = rules.watched(kind);
+            if watching.is_empty() {
+                continue;
+            }
+            let whole = without_mode(kind, &subject.name);
+            let (above, own) = parts(kind, without_mode(kind, name), &subject.key);
+            for watched in watching {
                 if !watched.limit.of.covers(above, own) {
                     continue;
                 }

@@ -28,6 +28,9 @@ pub struct Pattern {
 impl Pattern {
     /// Whether it means this one: `demo/api`, `nas/web`, `nas`.
     pub fn covers(&self, above: &str, name: &str) -> bool {
+        if self.begins && self.name.is_empty() {
+            return true;
+        }
         let fits = |text: &str, wanted: &str| if self.begins { text.starts_with(wanted) } else { text == wanted };
         if !self.whole {
             return fits(name, &self.name);

@@ -40,9 +40,9 @@ impl Kind {
 
     /// Kind and name of a subject of samples.
     pub(super) fn of_subject(subject: &str) -> Option<(Self, &str)> {
-        let (kind, name) = subject.split_once(' ')?;
-        let kind = Self::ALL.into_iter().find(|known| known.name() == kind)?;
-        Some((kind, name))
+        let of = |kind: Self| Some((kind, subject.strip_prefix(kind.name())?.strip_prefix(' ')?));
+        // Most are containers where there are many.
+        of(Self::Container).or_else(|| of(Self::Service)).or_else(|| of(Self::Source))
     }
 }
 

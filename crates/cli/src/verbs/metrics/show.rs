@@ -124,7 +124,7 @@ fn what(series: &Series) -> String {
         Some(Metric::HostCpu) => "CPU of the host, all programs",
         Some(Metric::DiskUsed) => "disk used",
         Some(Metric::DiskTotal) => "disk size",
-        Some(Metric::DiskUsedPercent) => "disk used of its size",
+        Some(Metric::DiskUsedPercent) => "disk used, as df tells it",
         None => &series.metric,
     };
     name.to_owned()
