@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr as _;
 use vigie_api::journal::JournalLine;
 use vigie_core::clock::Wall;
 use vigie_core::identity::RunId;
-use vigie_core::journal::{Entry, Subject};
+use vigie_core::journal::Entry;
 use vigie_core::target::Target;
 use vigie_os::place::Place;
 use vigie_os::watch::Watch;
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Verdict {
         }
         if std::mem::take(&mut first) {
             for entry in unjournalled(&place, reader.as_ref(), args.since)? {
-                if !subjects.is_empty() && !subjects.iter().any(|subject| is_about(&entry.subject, subject)) {
+                if !subjects.is_empty() && !subjects.iter().any(|subject| subject.matches(&entry.subject)) {
                     continue;
                 }
                 insert(&mut lines, JournalLine::new(None, &entry));
@@ -115,29 +115,9 @@ pub(crate) fn run(args: &Args) -> Verdict {
 
 /// What a target means for the journal.
 fn subject(target: &Target) -> Result<SubjectFilter, Failure> {
-    match target {
-        Target::Service(named) => Ok(SubjectFilter {
-            project: named.project.clone(),
-            service: Some(named.service.clone()),
-            mode: named.mode.clone(),
-            ..SubjectFilter::default()
-        }),
-        Target::Container { source, name } => {
-            Ok(SubjectFilter { source: source.clone(), container: Some(name.clone()), ..SubjectFilter::default() })
-        }
-        Target::Source(source) => Ok(SubjectFilter { source: Some(source.clone()), ..SubjectFilter::default() }),
-        Target::Pid(_) | Target::Port(_) => {
-            Err(Failure::usage(format!("the journal knows no {target}")).hint("name the service that it belongs to"))
-        }
-    }
-}
-
-/// Keepers write about services alone.
-fn is_about(subject: &Subject, filter: &SubjectFilter) -> bool {
-    let Subject::Service { project, service, mode } = subject else { return false };
-    filter.service.as_ref() == Some(service)
-        && filter.project.as_ref().is_none_or(|wanted| wanted == project)
-        && (filter.mode.is_none() || filter.mode == *mode)
+    SubjectFilter::of(target).ok_or_else(|| {
+        Failure::usage(format!("the journal knows no {target}")).hint("name the service that it belongs to")
+    })
 }
 
 /// Puts what no daemon has journalled behind whatever is not younger. The journal keeps its own order, which is that in
