@@ -7,6 +7,7 @@ use vigie_core::units::Span;
 
 /// A change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SettingsChange"))]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
     /// Settings of a rule, all or none.
@@ -41,6 +42,7 @@ pub enum Change {
 
 /// It was changed, and is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SettingsChanged"))]
 pub struct Changed {
     /// [`crate::SCHEMA`]
     pub schema: u32,

@@ -12,6 +12,7 @@ use crate::time::Nanos;
 
 /// All sources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Sources {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -23,6 +24,7 @@ pub struct Sources {
 
 /// The process that follows events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Worker {
     /// Its PID.
     pub pid: u32,
@@ -32,6 +34,7 @@ pub struct Worker {
 
 /// A source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ShownSource"))]
 pub struct Shown {
     /// Its settings.
     #[serde(flatten)]
@@ -58,6 +61,7 @@ pub struct Shown {
 
 /// What somebody wants of sources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SourceRequest"))]
 pub struct Request {
     /// What.
     pub change: Change,
@@ -67,6 +71,7 @@ pub struct Request {
 
 /// A change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SourceChange"))]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// A new one.
@@ -86,6 +91,7 @@ pub enum Change {
 
 /// What came of it: the answer to a [`Request`], in one line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SourceAnswer"))]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// It is done and durable; the source as it is now, absent when it is gone.

@@ -14,7 +14,8 @@
 //!    for one message ([`post`]).
 //! 5. Runs are measured ([`sampler`]) in the same wake-ups that compare deadlines, and what was measured goes in batches to
 //!    the thread that writes samples ([`recorder`]); it bypasses the journal.
-//! 6. Clients speak HTTP over a Unix socket ([`http`]); they see the journal as it becomes durable.
+//! 6. Clients speak HTTP over a Unix socket, and over loopback TCP with a token when somebody asked for that ([`http`],
+//!    [`access`]); they see the journal as it becomes durable.
 //!
 //! The daemon holds nothing that its death would lose, except for some seconds of samples: keepers hold runs, locks and
 //! output, the database holds what is wanted. A daemon that begins its work takes a census of the world ([`census`]) and goes
@@ -22,6 +23,7 @@
 //!
 //! Nothing wakes while nothing happens: no timer runs unless a deadline, a sample or a client asks for it.
 
+mod access;
 mod aside;
 mod census;
 mod children;
@@ -50,13 +52,16 @@ mod serve;
 mod sessions;
 mod sources;
 mod start;
+pub mod views;
 mod worker;
 
 #[cfg(test)]
 mod test;
 
+pub use access::{Secret, kept_access};
 pub use dispatch::documents::{Kept, SERVICE};
 pub use ensure::{EnsureError, ensure_running};
+pub use http::OPENAPI;
 pub use import::written_down;
 pub use incidents::{HEALTH, INCIDENT, OUTBOX, RULE, SILENCE, last_lines};
 pub use start::{Options, StartError, keeper_program, run};

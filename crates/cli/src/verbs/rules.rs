@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use vigie_api::incidents::{Rule, Rules as Report};
 use vigie_api::settings::Change;
-use vigie_core::incidents::{Edits, KEYS, RuleName, Rules};
+use vigie_core::incidents::{KEYS, RuleName, Rules};
+use vigie_daemon::views;
 use vigie_os::place::Place;
 
 use crate::failure::{Failure, Verdict};
@@ -99,22 +100,7 @@ pub(crate) fn run(args: &Args) -> Verdict {
 }
 
 fn read(place: &Place) -> Result<Rules, Failure> {
-    let edits = settings::documents::<Edits>(place, vigie_daemon::RULE)?;
-    Ok(Rules::new(edits.into_iter().filter_map(|(key, edits)| Some((key.parse().ok()?, edits)))))
-}
-
-fn shown(rules: &Rules, name: RuleName) -> Rule {
-    let settings = rules.get(name).shown(name);
-    Rule {
-        name,
-        about: name.about().to_owned(),
-        settings: settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        changed: rules.edits(name).into_iter().flatten().map(|(key, _)| key.clone()).collect(),
-    }
-}
-
-fn report(rules: &Rules, names: &[RuleName]) -> Report {
-    Report { schema: vigie_api::SCHEMA, rules: names.iter().map(|name| shown(rules, *name)).collect() }
+    Ok(views::rules(&place.state)?)
 }
 
 fn json(report: &Report) -> Verdict {
@@ -125,7 +111,7 @@ fn json(report: &Report) -> Verdict {
 
 fn list(place: &Place, as_json: bool) -> Verdict {
     let rules = read(place)?;
-    let report = report(&rules, &RuleName::ALL);
+    let report = views::shown_rules(&rules, &RuleName::ALL);
     if as_json {
         return json(&report);
     }
@@ -162,9 +148,12 @@ fn line(rules: &Rules, rule: &Rule, without: &[&str]) -> String {
 
 fn tell(place: &Place, name: RuleName, as_json: bool) -> Verdict {
     let rules = read(place)?;
+    let report = views::shown_rules(&rules, &[name]);
     if as_json {
-        return json(&report(&rules, &[name]));
+        return json(&report);
     }
-    writeln!(std::io::stdout(), "{name}: {}", line(&rules, &shown(&rules, name), &[]))?;
+    for rule in &report.rules {
+        writeln!(std::io::stdout(), "{name}: {}", line(&rules, rule, &[]))?;
+    }
     Ok(0)
 }

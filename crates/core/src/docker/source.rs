@@ -16,6 +16,7 @@ pub const POLL_DEFAULT: u64 = 60;
 
 /// An engine that is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Source {
     /// Its name.
     pub name: Name,
@@ -45,6 +46,7 @@ impl Source {
 
 /// Files for TLS. Keys stay where they lie; only their paths are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tls {
     /// The certificates of whoever signs for the engine, as PEM.
     pub ca: OsText,
@@ -55,6 +57,7 @@ pub struct Tls {
 
 /// What an engine that asks who we are gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClientCertificate {
     /// The certificate.
     pub cert: OsText,
@@ -64,6 +67,7 @@ pub struct ClientCertificate {
 
 /// How events are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SourceMode"))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// One connection that stays.

@@ -13,6 +13,7 @@ use crate::units::{Span, parse_duration};
 
 /// Every rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RuleName {
     /// A service ends again and again and is started again each time (R6.3).
@@ -100,6 +101,7 @@ impl std::str::FromStr for RuleName {
 
 /// How grave an incident is; the gravest last, so that it is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing; nothing suffers yet.

@@ -155,6 +155,7 @@ impl Track {
             | What::AdoptedStray { .. }
             | What::DaemonStarted { .. }
             | What::DaemonStopped { .. }
+            | What::AccessChanged { .. }
             | What::ProjectLoaded { .. }
             | What::WantedUp { .. }
             | What::Locked

@@ -5,7 +5,7 @@ use super::*;
 use vigie_api::report::{Daemon, SessionOpened};
 use vigie_api::stream::Line;
 use vigie_api::time::Millis;
-use vigie_api::{Client, Error, SCHEMA, journal::JournalLine};
+use vigie_api::{Client, Error, SCHEMA, journal::JournalLine, path};
 use vigie_core::clock::Wall;
 use vigie_core::identity::{BootId, ProcKey};
 use vigie_core::journal::{Entry, Subject, What};
@@ -13,6 +13,7 @@ use vigie_core::name::Name;
 use vigie_core::supervisor::{Outcome, Request as Asked, SessionId};
 use vigie_store::journal::Journal;
 
+use crate::ledger::News;
 use crate::sessions::Sessions;
 use crate::test::run;
 
@@ -21,6 +22,9 @@ struct Stage {
     queue: mpsc::Receiver<Input>,
     lines: Lines,
     folder: tempfile::TempDir,
+    journal: Journal,
+    ending: watch::Sender<bool>,
+    desk: Arc<Desk>,
 }
 
 /// A server on a socket of its own.
@@ -30,7 +34,10 @@ fn stage() -> Stage {
     let listener = UnixListener::bind(&socket).expect("bound");
     let (inputs, queue) = mpsc::channel(16);
     let (lines, _) = tokio::sync::broadcast::channel(16);
-    let desk = Desk {
+    let (journal, _) = Journal::open(folder.path(), Wall(1)).expect("opened");
+    let log = Log::open(folder.path());
+    let (ending, ends) = watch::channel(false);
+    let desk = Arc::new(Desk {
         inputs,
         lines: lines.clone(),
         about: Daemon {
@@ -42,11 +49,16 @@ fn stage() -> Stage {
         },
         services: folder.path().join("services"),
         state: folder.path().to_owned(),
+        config: folder.path().to_owned(),
         ports: Arc::default(),
-        log: Log::open(folder.path()),
-    };
-    tokio::spawn(serve(listener, Arc::new(desk), Arc::new(Semaphore::new(CONNECTIONS))));
-    Stage { client: Client::new(socket), queue, lines, folder }
+        access: Access::read(&journal, &log).expect("read"),
+        streams: Arc::default(),
+        imports: Imports::default(),
+        ending: ends,
+        log,
+    });
+    tokio::spawn(serve(listener, Arc::clone(&desk), Arc::new(Semaphore::new(CONNECTIONS))));
+    Stage { client: Client::new(socket), queue, lines, folder, journal, ending, desk }
 }
 
 fn name(text: &str) -> Name {
@@ -56,6 +68,10 @@ fn name(text: &str) -> Name {
 fn line(seq: u64, service: &str) -> JournalLine {
     let subject = Subject::Service { project: name("demo"), service: name(service), mode: None };
     JournalLine::new(seq, &Entry::new(Wall(1), subject, None, What::Locked))
+}
+
+fn news(seq: u64, service: &str) -> News {
+    News::new(line(seq, service))
 }
 
 fn refusal(error: &Error) -> ExitCode {
@@ -84,7 +100,7 @@ fn a_session_ends_with_its_connection() {
         let mut lines = opening.await.expect("no panic").expect("a stream");
         assert_eq!(lines.next().await.expect("line"), Some(Line::Session(session.id)));
         for (seq, service) in [(1, "db"), (2, "api")] {
-            stage.lines.send(Arc::new(line(seq, service))).expect("somebody listens");
+            stage.lines.send(Arc::new(news(seq, service))).expect("somebody listens");
         }
         assert_eq!(lines.next().await.expect("line"), Some(Line::Entry(line(2, "api"))), "only what is tied to it");
         drop(lines);
@@ -121,7 +137,7 @@ fn entries_come_before_the_outcome() {
         let Some(Input::Request { request: Asked::Skip { .. }, reply }) = stage.queue.recv().await else {
             panic!("nothing was asked for")
         };
-        stage.lines.send(Arc::new(line(1, "another"))).expect("somebody listens");
+        stage.lines.send(Arc::new(news(1, "another"))).expect("somebody listens");
         let outcome = Outcome { code: ExitCode::No, why: None, services: Vec::new() };
         assert!(reply.send(outcome.clone()).is_ok());
         let mut lines = asking.await.expect("no panic").expect("a stream");
@@ -152,9 +168,8 @@ fn an_end_without_an_outcome_is_told() {
 fn the_journal_is_read_and_followed_without_a_gap_or_a_repetition() {
     run(async {
         let mut stage = stage();
-        let (mut journal, _) = Journal::open(stage.folder.path(), Wall(1)).expect("opened");
         let entry = |what| Entry::new(Wall(1), Subject::Daemon, None, what);
-        journal.append(&[entry(What::Locked), entry(What::KeeperLost), entry(What::Locked)]).expect("written");
+        stage.journal.append(&[entry(What::Locked), entry(What::KeeperLost), entry(What::Locked)]).expect("written");
         let client = stage.client.clone();
         let asked = format!("{}?after=1&follow=1", path::EVENTS);
         let asking = tokio::spawn(async move { client.get_stream::<JournalLine>(&asked).await });
@@ -163,7 +178,7 @@ fn the_journal_is_read_and_followed_without_a_gap_or_a_repetition() {
         let mut lines = asking.await.expect("no panic").expect("a stream");
         for seq in [3, 4] {
             // The first was stored before it was read, the second comes after it.
-            stage.lines.send(Arc::new(line(seq, "api"))).expect("somebody listens");
+            stage.lines.send(Arc::new(news(seq, "api"))).expect("somebody listens");
         }
         let mut numbers = Vec::new();
         for _ in 0..3 {
@@ -185,7 +200,7 @@ fn what_is_wrong_is_refused() {
         assert_eq!(refusal(&number), ExitCode::Usage);
         let body = stage.client.post_stream::<_, Line>(path::REQUESTS, &"nonsense").await.expect_err("no request");
         assert_eq!(refusal(&body), ExitCode::Usage);
-        let large = "x".repeat(path::BODY_LIMIT + 1);
+        let large = "x".repeat(path::MANIFEST_LIMIT + 1);
         let large = stage.client.post_stream::<_, Line>(path::REQUESTS, &large).await.expect_err("too large");
         assert_eq!(
             large.exit_code(),

@@ -1,7 +1,6 @@
 //! `vigie metrics`: what was measured, over time.
 
 mod choose;
-mod collect;
 mod show;
 mod spark;
 
@@ -10,6 +9,7 @@ use vigie_core::manifest::Project;
 use vigie_core::samples::{Metric, Moment, millis};
 use vigie_core::target::Target;
 use vigie_core::units::Span;
+use vigie_daemon::views::samples::{self, Asked};
 use vigie_store::samples::Reader;
 
 use crate::args::{Manifest, duration, target};
@@ -145,7 +145,7 @@ impl<'a> View<'a> {
         let known = reader.as_ref().map(Reader::subjects).transpose()?.unwrap_or_default();
         let chosen = self.choose(&status, known)?;
         let born = chosen.iter().filter_map(|chosen| Some(chosen.known.as_ref()?.born)).min();
-        let report = collect::report(reader.as_ref(), &chosen, &self.asked(now.into(), born))?;
+        let report = samples::report(reader.as_ref(), &chosen, &self.asked(now.into(), born))?;
         if self.args.json {
             let mut text = serde_json::to_string(&report)
                 .map_err(|error| Failure::io("cannot write JSON", &std::io::Error::other(error)))?;
@@ -171,7 +171,7 @@ impl<'a> View<'a> {
     }
 
     /// `born`: the first sample of any of those that are meant.
-    fn asked(&self, now: Moment, born: Option<Moment>) -> collect::Asked {
+    fn asked(&self, now: Moment, born: Option<Moment>) -> Asked {
         let until = self.args.until.map_or(now, Moment::from);
         let mut from = until.before(self.length);
         if let (None, Some(born)) = (self.args.since, born) {
@@ -184,7 +184,7 @@ impl<'a> View<'a> {
         };
         let mut metrics = if self.args.metrics.is_empty() { usual.to_vec() } else { self.args.metrics.clone() };
         metrics.dedup();
-        collect::Asked { now, from, until, step: self.args.step.map(|step| millis(step.0)), metrics }
+        Asked { now, from, until, step: self.args.step.map(|step| millis(step.0)), metrics }
     }
 }
 
