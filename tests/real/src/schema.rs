@@ -64,10 +64,10 @@ impl<'a> Schemas<'a> {
                     wrong.push(format!("{place}: {value} is none of {meant}"));
                 }
                 "minimum" if value.as_f64() < meant.as_f64() => {
-                    wrong.push(format!("{place}: {value} is below {meant}"))
+                    wrong.push(format!("{place}: {value} is below {meant}"));
                 }
                 "maximum" if value.as_f64() > meant.as_f64() => {
-                    wrong.push(format!("{place}: {value} is above {meant}"))
+                    wrong.push(format!("{place}: {value} is above {meant}"));
                 }
                 "pattern" if !value.as_str().is_some_and(|text| matches(meant.as_str().unwrap_or_default(), text)) => {
                     wrong.push(format!("{place}: {value} does not match {meant}"));

@@ -44,7 +44,7 @@ impl Filter {
 
     /// Whether it is wanted: what the journal finds for the same filter.
     pub(super) fn lets(&self, line: &JournalLine) -> bool {
-        (self.kinds.is_empty() || self.kinds.iter().any(|kind| *kind == line.kind))
+        (self.kinds.is_empty() || self.kinds.contains(&line.kind))
             && (self.subjects.is_empty() || {
                 let subject = line.subject();
                 self.subjects.iter().any(|filter| filter.matches(&subject))

@@ -93,7 +93,7 @@ pub(super) enum Kind {
     Time,
     Duration,
     Target,
-    EventKind,
+    Event,
     Metric,
 }
 
@@ -107,7 +107,7 @@ const fn many(name: &'static str, kind: Kind, about: &'static str) -> Parameter 
 
 const TARGET: Parameter =
     many("target", Kind::Target, "Only entries about these: a service, container:NAME, source:NAME.");
-const KIND: Parameter = many("kind", Kind::EventKind, "Only entries of these kinds.");
+const KIND: Parameter = many("kind", Kind::Event, "Only entries of these kinds.");
 
 const fn get(operation: Operation, path: &'static str, about: &'static str) -> Route {
     asking(operation, path, about, &[])

@@ -209,3 +209,69 @@ fn what_is_wrong_is_refused() {
         assert_eq!(stage.client.get_json::<Daemon>(path::DAEMON).await.expect("it goes on").pid, 1);
     });
 }
+
+/// Reads a stream until something stands in it, or it ends.
+async fn read_until(stream: &mut tokio::net::UnixStream, text: &mut String, wanted: &str) {
+    use tokio::io::AsyncReadExt as _;
+    let mut buffer = [0; 4096];
+    while !text.contains(wanted) {
+        let count = stream.read(&mut buffer).await.expect("read");
+        assert_ne!(count, 0, "it ended without {wanted:?}: {text}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+}
+
+/// Opens a stream, with a test in the place of the dispatcher.
+async fn open_stream(stage: &mut Stage, path: &str) -> (tokio::net::UnixStream, String) {
+    use tokio::io::AsyncWriteExt as _;
+    let mut stream = tokio::net::UnixStream::connect(stage.client.socket()).await.expect("connected");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let Some(Input::Import(done)) = stage.queue.recv().await else { panic!("nothing was imported") };
+    assert!(done.send(()).is_ok());
+    let mut text = String::new();
+    read_until(&mut stream, &mut text, "event: ").await;
+    (stream, text)
+}
+
+/// The ring has 16 places here: whoever is further behind is told, with the number from which it goes on.
+#[test]
+fn a_client_that_is_left_behind_is_told_where_it_goes_on() {
+    run(async {
+        let mut stage = stage();
+        let (mut stream, mut text) = open_stream(&mut stage, path::STREAM).await;
+        assert!(text.contains("event: hello\nid: 0\n"), "{text}");
+        stage.lines.send(Arc::new(news(1, "api"))).expect("somebody listens");
+        read_until(&mut stream, &mut text, "\"seq\":1,").await;
+        // Nobody else gets a turn meanwhile.
+        for seq in 2..=101 {
+            stage.lines.send(Arc::new(news(seq, "api"))).expect("somebody listens");
+        }
+        read_until(&mut stream, &mut text, "\"seq\":101,").await;
+        let resync = "event: resync\nid: 85\ndata: {\"schema\":1,\"why\":\"slow\",\"after\":85}\n\n";
+        let (before, after) = text.split_once(resync).expect("it is told");
+        assert!(before.contains("\"seq\":1,") && !before.contains("\"seq\":2,"), "{before}");
+        assert_eq!(after.matches("\"seq\":").count(), 16, "{after}");
+        assert_eq!(stage.desk.streams.resyncs(), 1);
+    });
+}
+
+#[test]
+fn streams_end_before_the_daemon_and_leave_their_places() {
+    run(async {
+        let mut stage = stage();
+        let mut streams = Vec::new();
+        for _ in 0..3 {
+            streams.push(open_stream(&mut stage, path::STREAM).await);
+        }
+        assert_eq!(stage.desk.streams.clients(), 3);
+        stage.ending.send_replace(true);
+        for (mut stream, mut text) in streams {
+            read_until(&mut stream, &mut text, "\r\n0\r\n\r\n").await;
+        }
+        while stage.desk.streams.clients() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(stage.folder.path().exists());
+    });
+}

@@ -228,7 +228,7 @@ fn parameter(parameter: &Parameter) -> Value {
         }),
         Kind::Duration => json!({"type": "string", "examples": ["10s", "5m", "1h30m"]}),
         Kind::Target => json!({"type": "string", "examples": ["api", "demo/api"]}),
-        Kind::EventKind => json!({"type": "string", "enum": KINDS}),
+        Kind::Event => json!({"type": "string", "enum": KINDS}),
         Kind::Metric => json!({"type": "string", "enum": Metric::ALL.map(Metric::name)}),
     };
     let schema = if parameter.many { json!({"type": "array", "items": schema, "maxItems": 64}) } else { schema };
