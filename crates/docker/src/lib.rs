@@ -38,6 +38,7 @@ pub mod http;
 #[cfg(feature = "model")]
 pub mod model;
 pub mod place;
+mod ssh;
 mod tls;
 pub mod watch;
 

@@ -49,7 +49,7 @@ pub struct Cursor {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Engine"))]
 pub struct Identity {
-    /// Its own id: two names for one engine have one.
+    /// Its own id: two names for one engine have one. Podman has none.
     pub id: Option<String>,
     /// The name of its machine.
     pub name: Option<String>,
