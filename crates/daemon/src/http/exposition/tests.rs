@@ -14,7 +14,7 @@ use vigie_core::name::Name;
 /// Everything that is wrong with a text.
 fn lint(text: &str, open_metrics: bool) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut families: BTreeMap<String, (Option<String>, Option<String>, Option<String>)> = BTreeMap::new();
+    let mut families: BTreeMap<String, [Option<String>; 3]> = BTreeMap::new();
     let (mut series, mut closed, mut current) = (BTreeSet::new(), BTreeSet::new(), String::new());
     if !text.ends_with('\n') {
         wrong.push("it does not end with a newline".to_owned());
@@ -32,9 +32,9 @@ fn lint(text: &str, open_metrics: bool) -> Vec<String> {
             };
             let entry = families.entry(name.to_owned()).or_default();
             let slot = match what {
-                "HELP" => &mut entry.0,
-                "TYPE" => &mut entry.1,
-                "UNIT" if open_metrics => &mut entry.2,
+                "HELP" => &mut entry[0],
+                "TYPE" => &mut entry[1],
+                "UNIT" if open_metrics => &mut entry[2],
                 _ => {
                     wrong.push(format!("unknown comment: {line}"));
                     continue;
@@ -54,7 +54,7 @@ fn lint(text: &str, open_metrics: bool) -> Vec<String> {
             }
             let family =
                 if open_metrics { name.strip_suffix("_total").unwrap_or(&name).to_owned() } else { name.clone() };
-            let counter = families.get(&family).is_some_and(|(_, kind, _)| kind.as_deref() == Some("counter"));
+            let counter = families.get(&family).is_some_and(|[_, kind, _]| kind.as_deref() == Some("counter"));
             if counter != name.ends_with("_total") {
                 wrong.push(format!("only counters end with _total: {name}"));
             }
@@ -67,7 +67,7 @@ fn lint(text: &str, open_metrics: bool) -> Vec<String> {
             current = family;
         }
     }
-    for (name, (help, kind, unit)) in &families {
+    for (name, [help, kind, unit]) in &families {
         if help.as_ref().is_none_or(|help| help.trim().is_empty()) {
             wrong.push(format!("{name} has no help"));
         }
