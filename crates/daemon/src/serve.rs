@@ -25,7 +25,7 @@ use crate::children::Children;
 use crate::dispatch::{Dispatch, Parts, documents};
 use crate::door::Door;
 use crate::ghosts;
-use crate::http::{self, CONNECTIONS, Desk, Imports, Streams};
+use crate::http::{self, CONNECTIONS, Desk, Imports, Streams, VISITORS};
 use crate::incidents::Incidents;
 use crate::input::{End, Input};
 use crate::ledger::Ledger;
@@ -152,6 +152,7 @@ pub(crate) async fn serve(beginning: Beginning<'_>) -> Result<(Ledger, End), Sta
     sources::listen::open(&place.worker_socket(), lock, inputs.clone(), log.clone())?;
     let dispatch = take_up(parts, kept, &proc).await;
     let (end, ending) = watch::channel(false);
+    let visitors = Arc::new(Semaphore::new(VISITORS));
     let desk = Arc::new(Desk {
         inputs: inputs.clone(),
         lines,
@@ -161,6 +162,7 @@ pub(crate) async fn serve(beginning: Beginning<'_>) -> Result<(Ledger, End), Sta
         config: place.config.clone(),
         ports: Arc::new(Mutex::new(Ports::default())),
         access,
+        visitors: Arc::clone(&visitors),
         streams: Arc::new(Streams::default()),
         imports: Imports::default(),
         ending,
@@ -189,8 +191,9 @@ pub(crate) async fn serve(beginning: Beginning<'_>) -> Result<(Ledger, End), Sta
     door.close();
     // Streams have no end of their own.
     end.send_replace(true);
-    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    let _ = tokio::time::timeout(LAST_WORDS, places.acquire_many(all)).await;
+    let all = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let left = async { tokio::join!(places.acquire_many(all(CONNECTIONS)), visitors.acquire_many(all(VISITORS))) };
+    let _ = tokio::time::timeout(LAST_WORDS, left).await.map(drop);
     Ok(ended)
 }
 

@@ -290,6 +290,11 @@ fn a_port_that_is_taken_is_tried_again() {
         api.contains("\"listening\":true").then_some(())
     });
     assert_eq!(port.reader().get_json("/v1/daemon")["schema"], 1);
+    // Whoever came by the port hears the last words, too, where nobody is at the socket.
+    let mut stream = port.reader().open("/v1/stream", "");
+    stream.wait("it has begun", |events| (!events.is_empty()).then_some(()));
+    world.vigie(&["daemon", "stop"]).run().code(0);
+    assert!(stream.end(), "its end is a regular one");
 }
 
 /// What no good client sends: each is refused with the right status, and the daemon goes on.

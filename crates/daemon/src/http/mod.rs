@@ -54,7 +54,7 @@ pub(crate) use follow::Imports;
 use follow::Stay;
 use guard::Door;
 pub use openapi::DOCUMENT as OPENAPI;
-pub(crate) use port::open as open_port;
+pub(crate) use port::{VISITORS, open as open_port};
 use query::Query;
 use routes::{Operation, ROUTES, Route};
 pub(crate) use stream::Streams;
@@ -81,6 +81,8 @@ pub(crate) struct Desk {
     pub(crate) config: PathBuf,
     pub(crate) ports: Arc<Mutex<Ports>>,
     pub(crate) access: Access,
+    /// A place for each of [`VISITORS`], who came by the port.
+    pub(crate) visitors: Arc<Semaphore>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) imports: Imports,
     /// Becomes true when the daemon ends: streams end first.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use super::guard::Door;
 use super::{Desk, converse, not_accepted};
 
 /// How many may be connected at once. Others of this machine can fill it; the Unix socket has places of its own.
-const CONNECTIONS: usize = 320;
+pub(crate) const VISITORS: usize = 320;
 
 /// How long until it is tried again to listen at an address that somebody else has.
 const AGAIN: [Duration; 4] =
@@ -67,9 +66,8 @@ pub(super) fn serve(desk: &Arc<Desk>, listener: TcpListener, address: SocketAddr
 }
 
 async fn accept(desk: &Arc<Desk>, listener: &TcpListener, address: SocketAddr) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&desk.visitors).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 // An event is small and to be seen at once.

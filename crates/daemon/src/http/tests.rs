@@ -52,6 +52,7 @@ fn stage() -> Stage {
         config: folder.path().to_owned(),
         ports: Arc::default(),
         access: Access::read(&journal, &log).expect("read"),
+        visitors: Arc::new(Semaphore::new(VISITORS)),
         streams: Arc::default(),
         imports: Imports::default(),
         ending: ends,

@@ -36,7 +36,7 @@ enum Verb {
     #[command(after_help = "Examples:\n  \
         vigie api token add grafana\n  \
         vigie api token add deploy --act\n  \
-        TOKEN=$(vigie api token add ci --read)")]
+        vigie api token add ci --read --json")]
     Add {
         /// What it is called
         #[arg(value_name = "NAME", value_parser = name)]
