@@ -8,6 +8,7 @@ mod restart;
 mod rounds;
 mod samples;
 mod scan;
+mod sse;
 mod start;
 mod status;
 mod stop;
@@ -34,5 +35,6 @@ pub(crate) const ALL: &[(&str, &str, Measure)] = &[
     ("ports", "who holds a port", ports::measure),
     ("samples", "storing what is measured, and reading it back", samples::measure),
     ("containers", "what containers use: by files, and by their engine", containers::measure),
+    ("sse", "200 clients of the event stream", sse::measure),
     ("rounds", "who keeps services exactly once, and stops them for real", rounds::measure),
 ];

@@ -13,6 +13,7 @@ use crate::time::Millis;
 
 /// Incidents: the open ones first, the gravest first among them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Incidents"))]
 pub struct Report {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -24,6 +25,7 @@ pub struct Report {
 
 /// One incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Incident"))]
 pub struct Shown {
     /// Its number.
     pub id: u64,
@@ -91,6 +93,7 @@ impl From<&Incident> for Shown {
 
 /// All rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rules {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -100,6 +103,7 @@ pub struct Rules {
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rule {
     /// Its name.
     pub name: RuleId,
@@ -115,6 +119,7 @@ pub struct Rule {
 
 /// All channels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Channels {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -124,6 +129,7 @@ pub struct Channels {
 
 /// One channel. Its URL is not in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Channel {
     /// What it is called.
     pub name: Name,
@@ -171,6 +177,7 @@ pub struct Test {
 
 /// Silences that are not over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Silences {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -180,6 +187,7 @@ pub struct Silences {
 
 /// One silence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ShownSilence"))]
 pub struct ShownSilence {
     /// Its number.
     pub id: u64,

@@ -11,6 +11,7 @@ use crate::time::Nanos;
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Entry"))]
 pub struct JournalLine {
     /// [`crate::SCHEMA`]
     pub schema: u32,

@@ -13,7 +13,9 @@
 //! The shapes are those of `--json`: what the daemon sends for `status` and `events` is what a program reads from the
 //! command. Fields are added, none is renamed or removed; values that were not observed are `null`, never 0.
 
+pub mod access;
 pub mod client;
+pub mod containers;
 pub mod doctor;
 pub mod error;
 pub mod free;

@@ -14,6 +14,7 @@ use crate::time::Millis;
 
 /// The samples that were taken were to be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Flushed {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -23,6 +24,7 @@ pub struct Flushed {
 
 /// A stretch of time of some series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Samples"))]
 pub struct Report {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -44,6 +46,7 @@ pub struct Report {
 
 /// Whose series they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SampledSubject"))]
 pub struct Subject {
     /// A kind, a space, a name: `service demo/api:headless`, `container SOURCE/ID`, `source NAME`.
     pub subject: String,
@@ -70,6 +73,7 @@ pub struct Subject {
 
 /// One metric of one subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Series {
     /// Its name, unit included: one of [`vigie_core::samples::Metric::name`].
     pub metric: String,
@@ -97,6 +101,7 @@ pub struct Series {
 
 /// A stretch of time in which nothing was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gap {
     /// The last sample before it, or the beginning of what was asked for.
     pub from: Millis,
@@ -106,6 +111,7 @@ pub struct Gap {
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Point {
     /// Where it begins.
     pub at: Millis,
@@ -121,6 +127,7 @@ pub struct Point {
 
 /// What is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SampleStore"))]
 pub struct Store {
     /// Bytes of the file.
     pub bytes: u64,

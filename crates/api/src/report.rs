@@ -11,6 +11,7 @@ use crate::time::Millis;
 
 /// Who the daemon is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Daemon {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -26,6 +27,7 @@ pub struct Daemon {
 
 /// The projects that the daemon knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Projects {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -35,6 +37,7 @@ pub struct Projects {
 
 /// A project that the daemon knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "KnownProject"))]
 pub struct Project {
     /// Its name.
     pub name: Name,
@@ -46,6 +49,7 @@ pub struct Project {
 
 /// The body that opens a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionOpened {
     /// The command: a daemon that comes back asks the kernel whether it still lives.
     pub pid: ProcKey,
@@ -53,6 +57,7 @@ pub struct SessionOpened {
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     /// What went wrong.
     pub error: FailureDetail,
@@ -60,6 +65,7 @@ pub struct Failure {
 
 /// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FailureDetail {
     /// The exit code that the command is to end with.
     pub code: ExitCode,

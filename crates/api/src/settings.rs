@@ -46,6 +46,7 @@ impl Report {
 
 /// A change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SettingsChange"))]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
     /// Settings of the whole, all or none.
@@ -102,6 +103,7 @@ pub enum Change {
 
 /// It was changed, and is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SettingsChanged"))]
 pub struct Changed {
     /// [`crate::SCHEMA`]
     pub schema: u32,

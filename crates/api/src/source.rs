@@ -14,6 +14,7 @@ use crate::time::{Millis, Nanos};
 
 /// All sources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Sources {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -28,6 +29,7 @@ pub struct Sources {
 
 /// A process that sees to sources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Worker {
     /// Its PID.
     pub pid: u32,
@@ -37,6 +39,7 @@ pub struct Worker {
 
 /// A source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ShownSource"))]
 pub struct Shown {
     /// Its settings.
     #[serde(flatten)]
@@ -115,6 +118,13 @@ pub struct Watch {
     pub looked_at: Vec<LookedAt>,
 }
 
+/// Somebody's look was noted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// [`crate::SCHEMA`]
+    pub schema: u32,
+}
+
 /// Containers of one source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LookedAt {
@@ -126,6 +136,7 @@ pub struct LookedAt {
 
 /// What somebody wants of sources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SourceRequest"))]
 pub struct Request {
     /// What.
     pub change: Change,
@@ -135,6 +146,7 @@ pub struct Request {
 
 /// A change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SourceChange"))]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// A new one.
@@ -161,6 +173,7 @@ pub enum Change {
 
 /// What came of it: the answer to a [`Request`], in one line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SourceAnswer"))]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// It is done and durable; the source as it is now, absent when it is gone.

@@ -18,6 +18,7 @@ use crate::time::Millis;
 
 /// Everything that is known to run, or was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Status"))]
 pub struct Report {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -33,6 +34,7 @@ pub struct Report {
 
 /// The daemon in a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "StatusDaemon"))]
 pub struct Daemon {
     /// Its PID.
     pub pid: u32,
@@ -42,6 +44,7 @@ pub struct Daemon {
 
 /// One service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Service {
     /// The name of its project.
     pub project: Name,
@@ -80,6 +83,7 @@ pub struct Service {
 
 /// A run that no signal ends and that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ghost {
     /// Which run.
     pub run: RunId,
@@ -93,6 +97,7 @@ pub struct Ghost {
 
 /// A process that no signal ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stuck {
     /// Its PID.
     pub pid: u32,
@@ -110,6 +115,7 @@ pub struct Stuck {
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Run {
     /// Which.
     pub id: RunId,
@@ -146,6 +152,7 @@ pub struct Run {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ended {
     /// The exit code of its main process, when it had one.
     pub code: Option<i32>,

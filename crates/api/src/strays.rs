@@ -27,6 +27,7 @@ pub struct Report {
 
 /// How a stray stands to its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "StrayKind"))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The service does not run.
@@ -39,6 +40,7 @@ pub enum Kind {
 
 /// A process that looks like a service and is not its run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stray {
     /// The top of what is recognisable.
     pub pid: u32,

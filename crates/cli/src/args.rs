@@ -68,6 +68,7 @@ pub(crate) enum Verb {
     Source(verbs::source::Args),
     KillAll(verbs::kill_all::Args),
     Daemon(verbs::daemon::Args),
+    Api(verbs::api::Args),
     #[command(hide = true)]
     Worker(verbs::worker::Args),
     Config(verbs::config::Args),

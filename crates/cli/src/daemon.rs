@@ -15,7 +15,7 @@ use vigie_os::proc::Proc;
 use crate::failure::Failure;
 
 /// How long a daemon may take for an answer that it has ready. One that takes longer is stopped or stuck.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What requests run on: one thread, this one.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {

@@ -134,6 +134,7 @@ fn dispatch(verb: Verb) -> Verdict {
         Verb::Source(args) => verbs::source::run(&args),
         Verb::KillAll(args) => verbs::kill_all::run(&args),
         Verb::Daemon(args) => verbs::daemon::run(&args),
+        Verb::Api(args) => verbs::api::run(&args),
         Verb::Worker(args) => verbs::worker::run(&args),
         Verb::Config(args) => verbs::config::run(&args),
         Verb::Completions(args) => verbs::completions::run(&args),

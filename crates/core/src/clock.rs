@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since the Unix epoch, UTC (`CLOCK_REALTIME`). Shown and stored, never subtracted: it may jump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Wall(pub u64);
 
 /// Nanoseconds on a clock that never jumps and goes on during suspend (`CLOCK_BOOTTIME`). Comparable between all
 /// processes of one boot. Every duration comes from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Mono(pub u64);
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The end of a main process as its keeper saw it in `waitid(2)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// It called `exit`.

@@ -59,6 +59,22 @@ impl ExitCode {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for ExitCode {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ExitCode".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let codes: Vec<u8> = Self::TABLE.iter().map(|(code, _)| code.number()).collect();
+        schemars::json_schema!({
+            "type": "integer",
+            "enum": codes,
+            "description": "The exit code that a command is to end with (docs/exit-codes.md)."
+        })
+    }
+}
+
 impl serde::Serialize for ExitCode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u8(self.number())

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// One life of the kernel: `/proc/sys/kernel/random/boot_id` without its dashes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct BootId(pub Box<str>);
 
@@ -21,6 +22,7 @@ impl fmt::Display for BootId {
 /// The identity of a process. Two that are equal are the same process; a record whose key is not alive blocks
 /// nothing, whatever its PID has become (R4.7).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProcKey {
     /// The boot in which it lives or lived.
     pub boot_id: BootId,
@@ -64,6 +66,21 @@ impl std::str::FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for RunId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RunId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^[0-9a-f]{1,16}$",
+            "description": "A run: 64 bits in hexadecimal, ascending with time."
+        })
     }
 }
 

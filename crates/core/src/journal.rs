@@ -389,6 +389,13 @@ pub enum What {
         /// Who, from where ([`origin`]).
         by: String,
     },
+    /// Where the API is served, or to whom, was changed.
+    AccessChanged {
+        /// How.
+        how: String,
+        /// Who, from where ([`origin`]).
+        by: String,
+    },
     /// A bug in vigie: something that its own rules call impossible. It changed nothing.
     InternalFault {
         /// What.
@@ -449,6 +456,7 @@ pub const KINDS: &[&str] = &[
     "source_offline",
     "source_bad_lines",
     "source_changed",
+    "access_changed",
     "internal_fault",
 ];
 
@@ -504,6 +512,7 @@ impl What {
             What::SourceOffline { .. } => "source_offline",
             What::SourceBadLines { .. } => "source_bad_lines",
             What::SourceChanged { .. } => "source_changed",
+            What::AccessChanged { .. } => "access_changed",
             What::InternalFault { .. } => "internal_fault",
             What::Other(raw) => raw.get("kind").and_then(Value::as_str).unwrap_or("unknown"),
         }

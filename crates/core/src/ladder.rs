@@ -13,6 +13,7 @@ use crate::units::{format_duration, parse_duration};
 
 /// A signal that a rung may send. The numbers are those of Linux on every architecture but alpha, mips and sparc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 #[allow(missing_docs, reason = "the names are those of signal(7)")]
 pub enum Signal {
@@ -110,6 +111,7 @@ pub enum Deed {
 
 /// One rung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Rung {
     /// What is done.
@@ -192,6 +194,7 @@ impl From<Rung> for String {
 
 /// A ladder: at least one rung. What comes after the last one is nothing: then the run is named as still alive.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Vec<Rung>", into = "Vec<Rung>")]
 pub struct Ladder(Vec<Rung>);
 

@@ -10,6 +10,7 @@ use crate::text::OsText;
 
 /// How far "exactly once" reaches (R4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Project folder and service name.
@@ -23,6 +24,7 @@ pub enum Scope {
 
 /// When a run stops because something else ended (R5.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Tie {
     /// With the command that started it: its terminal closes, it is killed, it ends.
@@ -36,6 +38,7 @@ pub enum Tie {
 /// What makes a service one thing: its scope, its place and its name. Two with equal keys are the same service, and
 /// share one lock and one folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceKey {
     /// How far "exactly once" reaches.
     pub scope: Scope,
@@ -74,6 +77,7 @@ impl ServiceKey {
 
 /// Who asked for a run, from where. Shown to whoever is refused because of it (R4.2).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Origin {
     /// User id.
     pub uid: u32,
@@ -108,6 +112,7 @@ pub enum Output {
 
 /// What happens when a service writes faster than the disk takes it (R6.9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Overflow {
     /// It waits. Nothing is lost.
@@ -148,6 +153,7 @@ pub enum Group {
 
 /// Limits that need no cgroup. Absent: as the keeper has them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Limits {
     /// Open files (`RLIMIT_NOFILE`, soft and hard).
     pub files: Option<u64>,
@@ -159,6 +165,7 @@ pub struct Limits {
 
 /// What becomes of processes that outlive the main process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Orphans {
     /// They are ended by the ladder; the run is over when the last is gone.
@@ -215,6 +222,7 @@ pub struct Launch {
 
 /// How well a run's tree is contained, best first (R5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Containment {
     /// A cgroup v2 folder with `cgroup.kill`.
@@ -230,6 +238,7 @@ pub enum Containment {
 /// What the holder of a lock says of itself: the content of the lock file, and part of the record. A label, never a
 /// proof: the lock decides (R4.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Holder {
     /// The run.
     pub run: RunId,

@@ -19,6 +19,7 @@ pub struct NameError {
 
 /// A name: letters, digits, `.`, `_`, `-`; starts with a letter or digit; at most [`MAX_LEN`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(Box<str>);
 

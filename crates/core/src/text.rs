@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 /// Bytes that travel in JSON as a string when they are UTF-8 and as an array of numbers when not, so that nothing is
 /// lost and people can still read it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "Repr", into = "Repr")]
 pub struct OsText(pub Vec<u8>);
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 enum Repr {
     Text(String),

@@ -141,6 +141,7 @@ pub fn format_size(bytes: u64) -> String {
 
 /// A duration that travels as text (`"5s"`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Span(pub Duration);
 

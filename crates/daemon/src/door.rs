@@ -41,12 +41,11 @@ impl<'a> Door<'a> {
     pub(crate) fn open(
         place: &Place,
         lock: &'a Lock,
-        desk: Desk,
+        desk: Arc<Desk>,
         places: Arc<Semaphore>,
         log: Log,
     ) -> Result<Self, StartError> {
         let path = place.daemon_socket();
-        let desk = Arc::new(desk);
         let watch = watch(place).inspect_err(|error| log.line(&format!("{}: {error}", path.display()))).ok();
         let server = listen(&path, lock, &desk, &places)?;
         let inode = inode(&path);

@@ -5,10 +5,12 @@ use tokio::sync::oneshot;
 use vigie_api::settings::{Change, Changed};
 use vigie_core::exit_code::ExitCode;
 use vigie_core::identity::ProcKey;
+use vigie_core::journal::Entry;
 use vigie_core::name::Name;
 use vigie_core::outbox::Verdict;
 use vigie_core::supervisor::{Event, Outcome, Request, SessionId};
 use vigie_store::samples::Told;
+use vigie_store::state::DocumentChange;
 
 use crate::dispatch::Seen;
 use crate::sessions::Session;
@@ -78,6 +80,15 @@ pub(crate) enum Input {
         request: vigie_api::source::Request,
         /// Where the answer goes, once it is durable.
         reply: oneshot::Sender<vigie_api::source::Answer>,
+    },
+    /// Something of the API's own changed: it is to be kept.
+    Keep {
+        /// What is told of it.
+        entry: Box<Entry>,
+        /// What is kept.
+        document: DocumentChange,
+        /// Where it is told that it is durable.
+        done: oneshot::Sender<()>,
     },
     /// A client wants to see all sources.
     LookAtSources(oneshot::Sender<vigie_api::source::Sources>),

@@ -4,9 +4,10 @@
 //! is durable waits for its ticket. Nothing here waits for the disk.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use tokio::sync::{broadcast, mpsc};
 
 use vigie_api::journal::JournalLine;
@@ -31,7 +32,34 @@ const PRUNE_EVERY: Ticket = 4096;
 pub(crate) type Ticket = u64;
 
 /// Entries as they become durable.
-pub(crate) type Lines = broadcast::Sender<Arc<JournalLine>>;
+pub(crate) type Lines = broadcast::Sender<Arc<News>>;
+
+/// An entry that became durable.
+#[derive(Debug)]
+pub(crate) struct News {
+    line: JournalLine,
+    /// It as it is sent to many: written when the first of them gets it.
+    frame: OnceLock<Bytes>,
+}
+
+impl News {
+    pub(crate) fn new(line: JournalLine) -> Self {
+        Self { line, frame: OnceLock::new() }
+    }
+
+    /// What `write` makes of it, once for all.
+    pub(crate) fn frame(&self, write: impl FnOnce(&JournalLine) -> Bytes) -> Bytes {
+        self.frame.get_or_init(|| write(&self.line)).clone()
+    }
+}
+
+impl std::ops::Deref for News {
+    type Target = JournalLine;
+
+    fn deref(&self) -> &JournalLine {
+        &self.line
+    }
+}
 
 /// What was handed to the writer.
 pub(crate) struct Ledger {
@@ -153,7 +181,7 @@ impl Ledger {
         for (entry, number) in done.batch.entries.iter().zip(&done.numbers) {
             if let Some(number) = number {
                 // An error only says that nobody listens.
-                let _ = self.lines.send(Arc::new(JournalLine::new(*number, entry)));
+                let _ = self.lines.send(Arc::new(News::new(JournalLine::new(*number, entry))));
             }
         }
     }

@@ -15,7 +15,8 @@
 //!    for one message ([`post`]).
 //! 5. Runs are measured ([`sampler`]) in the same wake-ups that compare deadlines, and what was measured goes in batches to
 //!    the thread that writes samples ([`recorder`]); it bypasses the journal.
-//! 6. Clients speak HTTP over a Unix socket ([`http`]); they see the journal as it becomes durable.
+//! 6. Clients speak HTTP over a Unix socket, and over loopback TCP with a token when somebody asked for that ([`http`],
+//!    [`access`]); they see the journal as it becomes durable.
 //!
 //! The daemon holds nothing that its death would lose, except for some seconds of samples: keepers hold runs, locks and
 //! output, the database holds what is wanted. A daemon that begins its work takes a census of the world ([`census`]) and goes
@@ -23,6 +24,7 @@
 //!
 //! Nothing wakes while nothing happens: no timer runs unless a deadline, a sample or a client asks for it.
 
+mod access;
 mod aside;
 mod census;
 mod children;
@@ -52,13 +54,16 @@ mod sessions;
 mod settings;
 mod sources;
 mod start;
+pub mod views;
 mod worker;
 
 #[cfg(test)]
 mod test;
 
+pub use access::{Secret, kept_access};
 pub use dispatch::documents::{Kept, SERVICE};
 pub use ensure::{EnsureError, ensure_running};
+pub use http::OPENAPI;
 pub use import::written_down;
 pub use incidents::{HEALTH, INCIDENT, OUTBOX, RULE, SILENCE, last_lines};
 pub use settings::SETTING;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use vigie_api::report;
 use vigie_core::ghost::Ghost;
@@ -20,12 +20,13 @@ use vigie_os::proc::Proc;
 use vigie_store::journal::Journal;
 use vigie_store::state::DocumentChange;
 
+use crate::access::Access;
 use crate::census;
 use crate::children::Children;
 use crate::dispatch::{Dispatch, Parts, documents};
 use crate::door::Door;
 use crate::ghosts;
-use crate::http::{CONNECTIONS, Desk};
+use crate::http::{self, CONNECTIONS, Desk, Imports, Streams, VISITORS};
 use crate::incidents::Incidents;
 use crate::input::{End, Input};
 use crate::ledger::Ledger;
@@ -45,8 +46,8 @@ use crate::start::{Options, StartError};
 /// How many inputs may wait. Whoever has more waits itself.
 const INPUTS: usize = 1024;
 
-/// How long clients may take to hear the last words.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How long clients may take to hear the last words. Only one that does not read takes all of it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What an earlier daemon kept.
 pub(crate) struct Kept {
@@ -59,6 +60,7 @@ pub(crate) struct Kept {
     ghosts: Vec<Ghost>,
     sources: Sources,
     settings: Settings,
+    access: Access,
 }
 
 /// The kind and the key of the document that names the boot of the last daemon.
@@ -80,6 +82,7 @@ impl Kept {
             ghosts: ghosts::kept(journal, log)?,
             sources: Sources::read(journal, log)?,
             settings: settings::read(journal, log)?,
+            access: Access::read(journal, log)?,
         };
         for document in journal.reader().documents(sessions::KIND)? {
             match (sessions::id_of(&document.key), document.parse()) {
@@ -143,23 +146,34 @@ pub(crate) async fn serve(beginning: Beginning<'_>) -> Result<(Ledger, End), Sta
         children,
         sources: Sources::default(),
         settings: Settings::default(),
+        access: kept.access.clone(),
         worker: options.worker.clone(),
         place: place.clone(),
         boot: proc.boot_id().clone(),
         inputs: inputs.clone(),
         log: log.clone(),
     };
+    let access = kept.access.clone();
     sources::listen::open(&place.worker_socket(), lock, inputs.clone(), log.clone())?;
     let dispatch = take_up(parts, kept, &proc).await;
-    let desk = Desk {
+    let (end, ending) = watch::channel(false);
+    let visitors = Arc::new(Semaphore::new(VISITORS));
+    let desk = Arc::new(Desk {
         inputs: inputs.clone(),
         lines,
         about,
         services: place.services_dir(),
         state: place.state.clone(),
+        config: place.config.clone(),
         ports: Arc::new(Mutex::new(Ports::default())),
+        access,
+        visitors: Arc::clone(&visitors),
+        streams: Arc::new(Streams::default()),
+        imports: Imports::default(),
+        ending,
         log: log.clone(),
-    };
+    });
+    http::open_port(&desk);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut door = Door::open(place, lock, desk, Arc::clone(&places), log)?;
     // What was large at the beginning is not needed again.
@@ -180,8 +194,11 @@ pub(crate) async fn serve(beginning: Beginning<'_>) -> Result<(Ledger, End), Sta
         }
     };
     door.close();
-    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    let _ = tokio::time::timeout(LAST_WORDS, places.acquire_many(all)).await;
+    // Streams have no end of their own.
+    end.send_replace(true);
+    let all = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let left = async { tokio::join!(places.acquire_many(all(CONNECTIONS)), visitors.acquire_many(all(VISITORS))) };
+    let _ = tokio::time::timeout(LAST_WORDS, left).await.map(drop);
     Ok(ended)
 }
 

@@ -1,6 +1,7 @@
 //! The journal: every event once, in order, with a number (R10.1). The format is described at the crate's top.
 
 mod file;
+mod filter;
 mod read;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ use crate::error::{Error, database};
 use crate::state::DocumentChange;
 
 pub use file::{FILE_NAME, SCHEMA_VERSION};
-pub use read::{Query, Reader, Stored, SubjectFilter};
+pub use filter::SubjectFilter;
+pub use read::{Query, Reader, Stored};
 
 /// The journal, open for writing. One at a time: the daemon's lock sees to that.
 pub struct Journal {

@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr as _;
 use vigie_api::journal::JournalLine;
 use vigie_core::clock::Wall;
 use vigie_core::identity::RunId;
-use vigie_core::journal::{Entry, KINDS, Subject};
+use vigie_core::journal::{Entry, KINDS};
 use vigie_core::target::Target;
 use vigie_os::place::Place;
 use vigie_os::watch::Watch;
@@ -126,36 +126,16 @@ pub(crate) fn run(args: &Args) -> Verdict {
 
 /// What a target means for the journal.
 fn subject(target: &Target) -> Result<SubjectFilter, Failure> {
-    match target {
-        Target::Service(named) => Ok(SubjectFilter {
-            project: named.project.clone(),
-            service: Some(named.service.clone()),
-            mode: named.mode.clone(),
-            ..SubjectFilter::default()
-        }),
-        Target::Container { source, name } => {
-            Ok(SubjectFilter { source: source.clone(), container: Some(name.clone()), ..SubjectFilter::default() })
-        }
-        Target::Source(source) => Ok(SubjectFilter { source: Some(source.clone()), ..SubjectFilter::default() }),
-        Target::Pid(_) | Target::Port(_) => {
-            Err(Failure::usage(format!("the journal knows no {target}")).hint("name the service that it belongs to"))
-        }
-    }
+    SubjectFilter::of(target).ok_or_else(|| {
+        Failure::usage(format!("the journal knows no {target}")).hint("name the service that it belongs to")
+    })
 }
 
 /// As the journal would choose.
 fn is_wanted(entry: &Entry, args: &Args, subjects: &[SubjectFilter]) -> bool {
     args.until.is_none_or(|until| entry.at <= until)
         && (args.kinds.is_empty() || args.kinds.iter().any(|kind| kind == entry.what.kind()))
-        && (subjects.is_empty() || subjects.iter().any(|subject| is_about(&entry.subject, subject)))
-}
-
-/// Keepers write about services alone.
-fn is_about(subject: &Subject, filter: &SubjectFilter) -> bool {
-    let Subject::Service { project, service, mode } = subject else { return false };
-    filter.service.as_ref() == Some(service)
-        && filter.project.as_ref().is_none_or(|wanted| wanted == project)
-        && (filter.mode.is_none() || filter.mode == *mode)
+        && (subjects.is_empty() || subjects.iter().any(|subject| subject.matches(&entry.subject)))
 }
 
 /// Puts what no daemon has journalled behind whatever is not younger. The journal keeps its own order, which is that in

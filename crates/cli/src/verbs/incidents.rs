@@ -1,19 +1,18 @@
 //! `vigie incidents`: what is wrong, and what was.
 
-use std::cmp::Reverse;
-
 use anstyle::Style;
 
 use vigie_api::incidents::{Report, Shown};
 use vigie_core::clock::Wall;
 use vigie_core::exit_code::ExitCode;
-use vigie_core::incidents::{Incident, Severity, Standing};
+use vigie_core::incidents::{Severity, Standing};
+use vigie_daemon::views;
 use vigie_os::place::Place;
 
 use crate::failure::{Failure, Verdict};
 use crate::out::time::when;
 use crate::out::{Align, Column, Screen, Table, safe, style, time};
-use crate::{context, daemon, settings, watch};
+use crate::{context, daemon, watch};
 
 /// So many of the last lines of output are shown of each that is open.
 const LINES: usize = 5;
@@ -61,20 +60,9 @@ pub(crate) fn run(args: &Args) -> Verdict {
 }
 
 fn report(args: &Args, place: &Place) -> Result<Report, Failure> {
-    let all = settings::documents::<Incident>(place, vigie_daemon::INCIDENT)?;
-    let wanted = |incident: &Incident| {
-        let since = args.since.is_some_and(|since| incident.resolved.is_some_and(|resolved| resolved >= since));
-        incident.standing == Standing::Open || args.all || since
-    };
-    let mut incidents: Vec<Incident> = all.into_iter().map(|(_, incident)| incident).filter(wanted).collect();
-    incidents.sort_by_key(|one| {
-        let open = one.standing == Standing::Open;
-        // Of those that are over the latest first, however grave they were.
-        (Reverse(open), Reverse(if open { Some(one.severity) } else { None }), Reverse(one.resolved), Reverse(one.id))
-    });
     // Whether it answers does not matter here, only whether it is there.
     let daemon = daemon::runtime()?.block_on(daemon::status(place, false)).is_ok_and(|report| report.is_some());
-    Ok(Report { schema: vigie_api::SCHEMA, daemon, incidents: incidents.iter().map(Shown::from).collect() })
+    Ok(views::incidents(&place.state, args.all, args.since, daemon)?)
 }
 
 fn text(report: &Report, screen: Screen) -> String {

@@ -1,6 +1,7 @@
 //! One verb, one file: its arguments, its help with examples, and what it does.
 
 pub(crate) mod adopt;
+pub(crate) mod api;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;

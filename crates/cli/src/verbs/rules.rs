@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use vigie_api::incidents::{Rule, Rules as Report};
 use vigie_api::settings::Change;
-use vigie_core::incidents::{Edits, KEYS, Key, Of, RuleError, RuleId, RuleName, Rules};
+use vigie_core::incidents::{KEYS, Key, Of, RuleError, RuleId, RuleName, Rules};
+use vigie_daemon::views;
 use vigie_os::place::Place;
 
 use crate::failure::{Failure, Verdict};
@@ -149,28 +150,7 @@ fn refused(error: RuleError) -> Failure {
 }
 
 fn read(place: &Place) -> Result<Rules, Failure> {
-    let edits = settings::documents::<Edits>(place, vigie_daemon::RULE)?;
-    Ok(Rules::new(edits.into_iter().filter_map(|(key, edits)| Some((key.parse().ok()?, edits)))))
-}
-
-fn shown(rules: &Rules, name: &RuleId) -> Rule {
-    let rule = rules.get(name);
-    let about = match (name, &rule.limit) {
-        (RuleId::Own(_), Some(limit)) => limit.about(),
-        (RuleId::Own(_), None) => String::new(),
-        (RuleId::Known(name), _) => name.about().to_owned(),
-    };
-    Rule {
-        name: name.clone(),
-        about,
-        own: matches!(name, RuleId::Own(_)),
-        settings: rule.shown(name).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        changed: rules.edits(name).into_iter().flatten().map(|(key, _)| key.clone()).collect(),
-    }
-}
-
-fn report(rules: &Rules, names: &[RuleId]) -> Report {
-    Report { schema: vigie_api::SCHEMA, rules: names.iter().map(|name| shown(rules, name)).collect() }
+    Ok(views::rules(&place.state)?)
 }
 
 fn json(report: &Report) -> Verdict {
@@ -181,7 +161,7 @@ fn json(report: &Report) -> Verdict {
 
 fn list(place: &Place, as_json: bool) -> Verdict {
     let rules = read(place)?;
-    let report = report(&rules, &rules.ids());
+    let report = views::shown_rules(&rules, &rules.ids());
     if as_json {
         return json(&report);
     }
@@ -219,9 +199,12 @@ fn line(rules: &Rules, rule: &Rule, without: &[&str]) -> String {
 
 fn tell(place: &Place, name: &RuleId, as_json: bool) -> Verdict {
     let rules = read(place)?;
+    let report = views::shown_rules(&rules, std::slice::from_ref(name));
     if as_json {
-        return json(&report(&rules, std::slice::from_ref(name)));
+        return json(&report);
     }
-    writeln!(std::io::stdout(), "{name}: {}", line(&rules, &shown(&rules, name), &[]))?;
+    for rule in &report.rules {
+        writeln!(std::io::stdout(), "{name}: {}", line(&rules, rule, &[]))?;
+    }
     Ok(0)
 }

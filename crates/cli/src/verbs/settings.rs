@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use vigie_api::settings::{Change, Report};
 use vigie_core::settings::{Key, Settings};
+use vigie_daemon::views;
 use vigie_os::place::Place;
 
 use crate::failure::{Failure, Verdict};
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Verdict {
 }
 
 fn read(place: &Place) -> Result<Settings, Failure> {
-    Ok(Settings::kept(settings::documents::<String>(place, vigie_daemon::SETTING)?))
+    Ok(Settings::kept(views::documents::<String>(&place.state, vigie_daemon::SETTING)?))
 }
 
 fn list(place: &Place, as_json: bool) -> Verdict {

@@ -13,6 +13,7 @@ const TLS_PORT: u16 = 2376;
 
 /// Where an engine is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum Endpoint {
     /// A socket of this machine.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since 1970 on the clock of an engine. Always a whole number: as a double it would be wrong by up to 128.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "EngineTime"))]
 #[serde(transparent)]
 pub struct Nanos(pub u64);
 

@@ -24,6 +24,7 @@ const IMAGES: [&str; 4] = ["anchore/grype", "aquasec/trivy", "ghcr.io/anchore/gr
 
 /// Which events are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Filters {
     /// Only these actions, without what follows a colon.
     pub actions: Vec<String>,

@@ -8,6 +8,7 @@ use crate::docker::event::Happened;
 
 /// Where a container stands, as far as events and lists agree about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ContainerState"))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It was made and never started.
@@ -29,6 +30,16 @@ impl State {
             "paused" => Some(Self::Paused),
             "exited" | "dead" | "restarting" | "removing" | "stopped" | "stopping" => Some(Self::Exited),
             _ => None,
+        }
+    }
+
+    /// Its stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Exited => "exited",
         }
     }
 

@@ -19,6 +19,7 @@ pub const POLL_DEFAULT: u64 = 60;
 
 /// An engine that is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Source {
     /// Its name.
     pub name: Name,
@@ -203,6 +204,7 @@ impl From<Full> for String {
 
 /// Files for TLS. Keys stay where they lie; only their paths are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tls {
     /// The certificates of whoever signs for the engine, as PEM.
     pub ca: OsText,
@@ -213,6 +215,7 @@ pub struct Tls {
 
 /// What an engine that asks who we are gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClientCertificate {
     /// The certificate.
     pub cert: OsText,
@@ -222,6 +225,7 @@ pub struct ClientCertificate {
 
 /// How events are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SourceMode"))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// One connection that stays.

@@ -47,6 +47,7 @@ pub struct Cursor {
 
 /// Who an engine is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Engine"))]
 pub struct Identity {
     /// Its own id: two names for one engine have one. Podman has none.
     pub id: Option<String>,
@@ -66,6 +67,7 @@ pub struct Identity {
 
 /// Where the connection to a source stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// It is asked who it is, and its events are subscribed to.

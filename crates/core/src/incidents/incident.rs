@@ -70,6 +70,7 @@ impl RuleName {
 
 /// Where an incident stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// It is true, and not yet for as long as its rule demands. It has no number, and nobody sees it.

@@ -14,6 +14,7 @@ use crate::name::Name;
 
 /// Every rule that there is without anybody having made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RuleName {
     /// A service ends again and again and is started again each time (R6.3).
@@ -160,6 +161,7 @@ impl std::str::FromStr for RuleId {
 
 /// How grave an incident is; the gravest last, so that it is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing; nothing suffers yet.

@@ -189,6 +189,7 @@ impl Track {
             | What::AdoptedStray { .. }
             | What::DaemonStarted { .. }
             | What::DaemonStopped { .. }
+            | What::AccessChanged { .. }
             | What::ProjectLoaded { .. }
             | What::WantedUp { .. }
             | What::Locked

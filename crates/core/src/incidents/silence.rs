@@ -9,6 +9,7 @@ use crate::name::Name;
 
 /// About what nothing is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SilenceScope"))]
 pub struct Scope {
     /// The project; absent: of any.
     pub project: Option<Name>,
@@ -46,6 +47,7 @@ impl std::fmt::Display for Scope {
 
 /// One silence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Silence {
     /// Its number.
     pub id: u64,

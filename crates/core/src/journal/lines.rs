@@ -127,6 +127,7 @@ fn line(what: &What) -> String {
             )
         }
         What::SourceChanged { how, by } => format!("{how} by {by}"),
+        What::AccessChanged { how, by } => format!("API: {how} by {by}"),
         What::InternalFault { fault } => format!("internal fault: {fault}"),
         What::Other(raw) => {
             let mut text = format!("{} (unknown to this version)", what.kind());

@@ -115,6 +115,10 @@ fn all() -> Vec<(What, &'static str)> {
             "told 2 lines that are not understood: EOF: {",
         ),
         (What::SourceChanged { how: text("paused"), by: text("anna") }, "paused by anna"),
+        (
+            What::AccessChanged { how: text("token ci (read) added"), by: text("anna") },
+            "API: token ci (read) added by anna",
+        ),
         (What::InternalFault { fault: text("a stop without a run") }, "internal fault: a stop without a run"),
     ]
 }

@@ -14,6 +14,7 @@ use crate::units::Span;
 
 /// A project: a folder with a manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Manifest"))]
 pub struct Project {
     /// Its name; defaults to the folder's.
     pub name: Name,
@@ -27,6 +28,7 @@ pub struct Project {
 
 /// Whether a service stays or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ServiceKind"))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// It stays.
@@ -38,6 +40,7 @@ pub enum Kind {
 
 /// A named thing that is to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ServiceDefinition"))]
 pub struct Service {
     /// Its name.
     pub name: Name,
@@ -84,6 +87,7 @@ pub struct Service {
 
 /// A named variant of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ServiceMode"))]
 pub struct Mode {
     /// Its name.
     pub name: Name,
@@ -97,6 +101,7 @@ pub struct Mode {
 
 /// What must have happened to a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
     /// Its process was spawned.
@@ -109,6 +114,7 @@ pub enum Condition {
 
 /// How readiness or health is asked for (R2.3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Probe {
     /// An HTTP GET answers with this status. The listening socket must belong to the run.
@@ -142,6 +148,7 @@ pub enum Probe {
 
 /// How a service is known to be ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ready {
     /// What is asked.
     pub probe: Probe,
@@ -155,6 +162,7 @@ pub struct Ready {
 
 /// How a service is known to be still well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Alive {
     /// What is asked; never `Log`.
     pub probe: Probe,
@@ -168,6 +176,7 @@ pub struct Alive {
 
 /// Which ends lead to a new start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum When {
     /// None.
@@ -181,6 +190,7 @@ pub enum When {
 
 /// When and how a service is started again (R6.2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Restart {
     /// Which ends lead to a new start. Default: `failure`; for a task `never`.
     pub when: When,
@@ -204,6 +214,7 @@ pub struct Restart {
 
 /// The stored output of a service (R6.9).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Log {
     /// A segment is closed when it is larger, in bytes. Default 16 MiB.
     pub max_size: u64,

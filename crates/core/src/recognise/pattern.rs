@@ -11,6 +11,7 @@ use crate::text::OsText;
 
 /// All of it must be so, and the user the same. At least one of the first three is there.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Match {
     /// The executable: a name (`python3`, `api`), or an absolute path. A name of an interpreter stands for all its
     /// versions.

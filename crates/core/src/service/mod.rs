@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether a service is to run. Not the same as whether it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Wanted {
     /// It is to run, or to have run to its end.
@@ -34,6 +35,7 @@ pub enum Wanted {
 
 /// Where a service stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Nothing runs and nothing is to.

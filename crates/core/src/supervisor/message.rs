@@ -24,6 +24,7 @@ pub struct OpId(pub u64);
 
 /// A foreground command to which services are tied (R5.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct SessionId(pub u64);
 
@@ -148,6 +149,7 @@ pub enum Event {
 
 /// What somebody asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
     /// Start services, in the order of `after`, with what they depend on.
@@ -199,6 +201,7 @@ pub enum Request {
 
 /// A start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Up {
     /// The manifest, resolved by who asks, with that one's environment.
     pub project: Project,
@@ -368,6 +371,7 @@ impl Action {
 
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Outcome {
     /// The exit code of the command that asked.
     pub code: ExitCode,
@@ -379,6 +383,7 @@ pub struct Outcome {
 
 /// What came of a request for one service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceOutcome {
     /// Which.
     pub key: ServiceKey,

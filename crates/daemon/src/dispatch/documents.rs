@@ -143,7 +143,7 @@ impl Dispatch {
             .collect()
     }
 
-    /// Those of all services, ghosts and incidents, written or not.
+    /// Those of all services, ghosts, incidents, sources and of the API, written or not.
     pub(super) fn all_documents(&mut self) -> Vec<DocumentChange> {
         self.documents = Documents::default();
         let keys: Vec<ServiceKey> = self.parts.supervisor.views().map(|view| view.key).collect();
@@ -153,6 +153,7 @@ impl Dispatch {
         changes.extend(self.parts.incidents.documents());
         changes.extend(self.parts.sources.documents(&self.parts.log));
         changes.extend(settings::documents(&self.parts.settings, &self.parts.log));
+        changes.extend(self.parts.access.documents(&self.parts.log));
         changes
     }
 

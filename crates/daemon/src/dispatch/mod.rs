@@ -35,6 +35,7 @@ use vigie_store::state::DocumentChange;
 use vigie_store::writer::Batch;
 use vigie_wire::keeper;
 
+use crate::access::Access;
 use crate::children::Children;
 use crate::import::Imports;
 use crate::incidents::Incidents;
@@ -97,6 +98,7 @@ pub(crate) struct Parts {
     pub(crate) children: Children,
     pub(crate) sources: Sources,
     pub(crate) settings: Settings,
+    pub(crate) access: Access,
     /// The program that is a worker.
     pub(crate) worker: PathBuf,
     pub(crate) place: Place,
@@ -295,6 +297,10 @@ impl Dispatch {
             Input::Explained { incident, lines } => self.explained(incident, lines),
             Input::Worker(heard) => self.hear_worker(heard),
             Input::ChangeSources { request, reply } => self.change_sources(request, reply),
+            Input::Keep { entry, document, done } => {
+                let ticket = self.record(vec![*entry], vec![document]);
+                self.after(ticket, Deed::Tell(done));
+            }
             Input::LookAtSources(reply) => {
                 let _ = reply.send(self.parts.sources.show());
             }

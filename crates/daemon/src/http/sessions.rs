@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use hyper::body::Incoming;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Response, StatusCode};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -16,9 +15,11 @@ use vigie_core::supervisor::SessionId;
 
 use super::Desk;
 use super::answer::{Body, Gone, Refusal, Writer, lines};
+use super::follow::Stay;
 use super::query::Query;
-use super::requests;
+use super::requests::Post;
 use crate::input::Input;
+use crate::ledger::News;
 use crate::sessions::Session;
 
 /// Tells the end of a session however its stream ends.
@@ -38,9 +39,9 @@ impl Drop for Open {
 }
 
 /// Opens a session, or takes one up again.
-pub(super) async fn stream(desk: &Desk, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-    let resume = Query::of(&request).number("resume")?.map(SessionId);
-    let SessionOpened { pid: command } = requests::read(request).await?;
+pub(super) async fn stream(desk: &Desk, query: &Query, post: Post, mut stay: Stay) -> Result<Response<Body>, Refusal> {
+    let resume = query.number("resume")?.map(SessionId);
+    let SessionOpened { pid: command } = post.read().await?;
     let listener = desk.lines.subscribe();
     let session = desk.ask(|reply| Input::OpenSession { command, resume, reply }).await?;
     let session = session.ok_or_else(|| match resume {
@@ -52,13 +53,16 @@ pub(super) async fn stream(desk: &Desk, request: Request<Incoming>) -> Result<Re
     let open = Open { id: session.id, inputs: desk.inputs.clone() };
     let (writer, response) = lines();
     tokio::spawn(async move {
-        let _ = show(&writer, listener, &session).await;
+        tokio::select! {
+            _ = show(&writer, listener, &session) => {}
+            () = stay.over() => {}
+        }
         drop(open);
     });
     Ok(response)
 }
 
-async fn show(writer: &Writer, mut listener: Receiver<Arc<JournalLine>>, session: &Session) -> Result<(), Gone> {
+async fn show(writer: &Writer, mut listener: Receiver<Arc<News>>, session: &Session) -> Result<(), Gone> {
     writer.write(&Line::Session(session.id)).await?;
     loop {
         tokio::select! {
@@ -67,7 +71,7 @@ async fn show(writer: &Writer, mut listener: Receiver<Arc<JournalLine>>, session
                     if let (Some(project), Some(service)) = (&line.project, &line.service)
                         && session.tied.contains(project, service)
                     {
-                        writer.write(&Line::Entry((*line).clone())).await?;
+                        writer.write(&Line::Entry(JournalLine::clone(&line))).await?;
                     }
                 }
                 Err(RecvError::Lagged(_)) => {}

@@ -1,12 +1,12 @@
 //! `GET` and `POST /v1/sources`.
 
-use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::Response;
 
 use vigie_api::source;
 
+use super::Desk;
 use super::answer::{Body, Refusal, json, lines};
-use super::{Desk, requests};
+use super::requests::Post;
 use crate::input::Input;
 
 /// All sources as they stand.
@@ -15,8 +15,8 @@ pub(super) async fn show(desk: &Desk) -> Result<Response<Body>, Refusal> {
 }
 
 /// Changes one, and tells when that is durable.
-pub(super) async fn change(desk: &Desk, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-    let request: source::Request = requests::read(request).await?;
+pub(super) async fn change(desk: &Desk, post: Post) -> Result<Response<Body>, Refusal> {
+    let request: source::Request = post.read().await?;
     let answer = desk.ask(|reply| Input::ChangeSources { request, reply }).await?;
     let (writer, response) = lines();
     tokio::spawn(async move {

@@ -44,7 +44,7 @@ pub(crate) use service::{role_of, up};
 /// The kinds of documents.
 const SETTINGS: &str = "source";
 const RESUME: &str = "source_resume";
-const CONTAINER: &str = "source_container";
+pub(crate) const CONTAINER: &str = "source_container";
 
 /// What a worker may be behind with reading before its connection is given up.
 pub(crate) const WAITING: usize = 64;

@@ -11,6 +11,7 @@ use vigie_core::identity::RunId;
 use vigie_core::journal::{Entry, Subject, What};
 use vigie_core::name::Name;
 
+use super::filter::SubjectFilter;
 use super::{FILE_NAME, file, integer, run_column};
 use crate::error::{Error, database};
 
@@ -43,21 +44,6 @@ pub struct Query {
     pub limit: Option<u32>,
     /// When there are more than `limit`: the last ones instead of the first. They come in order all the same.
     pub newest: bool,
-}
-
-/// What an entry must be about. Absent parts match anything: a project matches its services too.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SubjectFilter {
-    /// The project.
-    pub project: Option<Name>,
-    /// The service.
-    pub service: Option<Name>,
-    /// The mode.
-    pub mode: Option<Name>,
-    /// The source; it matches its containers too.
-    pub source: Option<Name>,
-    /// The name of a container.
-    pub container: Option<String>,
 }
 
 /// The journal, open for reading. No read outlives its call, so readers never keep the writer from tidying up.

@@ -6,21 +6,12 @@ use vigie_api::status::{Report, Service};
 use vigie_core::name::Name;
 use vigie_core::samples::Subject;
 use vigie_core::target::{ServiceTarget, Target};
+use vigie_daemon::views::samples::Chosen;
 use vigie_store::samples::Known;
 
 use super::View;
 use crate::failure::Failure;
 use crate::select;
-
-/// A subject that is to be shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Chosen {
-    pub(super) subject: Subject,
-    /// What was measured of it, one for each name that it had; none when nothing ever was.
-    pub(super) known: Vec<Known>,
-    /// It is shown even if nothing was measured of it in the stretch of time.
-    pub(super) always: bool,
-}
 
 impl View<'_> {
     /// # Errors

@@ -7,12 +7,13 @@ use vigie_core::docker::known::Container;
 use vigie_core::docker::source::Source;
 use vigie_core::name::Name;
 use vigie_core::samples::Subject;
+use vigie_daemon::views::documents;
+use vigie_daemon::views::samples::Chosen;
 use vigie_store::samples::Known;
 
 use super::View;
-use super::choose::Chosen;
 use crate::failure::Failure;
-use crate::{daemon, settings};
+use crate::daemon;
 
 /// So many digits of an id are taken for one.
 const DIGITS: usize = 8;
@@ -48,7 +49,7 @@ impl View<'_> {
                 all.entry((source, id.to_owned())).or_default().measured.push(known);
             }
         }
-        for (key, container) in settings::documents::<Container>(&self.scene.place, "source_container")? {
+        for (key, container) in documents::<Container>(&self.scene.place.state, "source_container")? {
             let Some((source, id)) = key.split_once('/') else { continue };
             let Ok(source) = Name::new(source) else { continue };
             all.entry((source, id.to_owned())).or_default().present = Some(Subject::container_key(&container.name));
@@ -106,7 +107,7 @@ impl View<'_> {
     pub(super) fn source(&self, known: Vec<Known>, name: &Name) -> Result<Vec<Chosen>, Failure> {
         let subject = Subject::source(name);
         let known: Vec<Known> = known.into_iter().filter(|known| known.subject == subject).collect();
-        let sources = settings::documents::<Source>(&self.scene.place, "source")?;
+        let sources = documents::<Source>(&self.scene.place.state, "source")?;
         if known.is_empty() && !sources.iter().any(|(key, _)| key == name.as_str()) {
             return Err(Failure::not_found(format!("there is no source {name}, and nothing was measured of one"))
                 .hint("'vigie source ls' shows all"));

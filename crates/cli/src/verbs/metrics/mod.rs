@@ -1,7 +1,6 @@
 //! `vigie metrics`: what was measured, over time.
 
 mod choose;
-mod collect;
 mod containers;
 mod show;
 mod spark;
@@ -11,6 +10,7 @@ use vigie_core::manifest::Project;
 use vigie_core::samples::{Metric, Moment, millis};
 use vigie_core::target::Target;
 use vigie_core::units::Span;
+use vigie_daemon::views::samples::{self, Asked};
 use vigie_store::samples::Reader;
 
 use crate::args::{Manifest, duration, target};
@@ -162,7 +162,7 @@ impl<'a> View<'a> {
         if self.args.watch && status.daemon.is_some() {
             self.watch_containers(&chosen);
         }
-        let report = collect::report(reader.as_ref(), &chosen, &self.asked(now.into(), born))?;
+        let report = samples::report(reader.as_ref(), &chosen, &self.asked(now.into(), born))?;
         if self.args.json {
             let mut text = serde_json::to_string(&report)
                 .map_err(|error| Failure::io("cannot write JSON", &std::io::Error::other(error)))?;
@@ -188,7 +188,7 @@ impl<'a> View<'a> {
     }
 
     /// `born`: the first sample of any of those that are meant.
-    fn asked(&self, now: Moment, born: Option<Moment>) -> collect::Asked {
+    fn asked(&self, now: Moment, born: Option<Moment>) -> Asked {
         let until = self.args.until.map_or(now, Moment::from);
         let mut from = until.before(self.length);
         if let (None, Some(born)) = (self.args.since, born) {
@@ -201,7 +201,7 @@ impl<'a> View<'a> {
         };
         let mut metrics = if self.args.metrics.is_empty() { usual.to_vec() } else { self.args.metrics.clone() };
         metrics.dedup();
-        collect::Asked { now, from, until, step: self.args.step.map(|step| millis(step.0)), metrics }
+        Asked { now, from, until, step: self.args.step.map(|step| millis(step.0)), metrics }
     }
 }
 

@@ -7,6 +7,7 @@ mod rm;
 mod silence;
 mod test;
 
+use vigie_daemon::views::ViewError;
 use vigie_notify::FORMS;
 use vigie_notify::book::BookError;
 use vigie_os::place::Place;
@@ -75,6 +76,15 @@ impl From<BookError> for Failure {
             BookError::Io { .. } | BookError::Format { .. } => ExitCode::Internal,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<ViewError> for Failure {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Store(error) => error.into(),
+            ViewError::Book(error) => error.into(),
+        }
     }
 }
 

@@ -4,11 +4,11 @@ use std::io::Write as _;
 
 use anstyle::Style;
 
-use vigie_api::incidents::{ShownSilence, Silences};
 use vigie_api::settings::Change;
-use vigie_core::incidents::{Scope, Silence};
+use vigie_core::incidents::Scope;
 use vigie_core::target::{ServiceTarget, Target};
 use vigie_core::units::Span;
+use vigie_daemon::views;
 
 use super::json;
 use crate::args::{duration, target};
@@ -67,9 +67,8 @@ pub(super) fn run(args: &Args) -> Verdict {
     let by = vigie_core::journal::origin(&scene.origin()?);
     let change = Change::Silence { scope, length, by, reason: args.reason.clone() };
     let changed = settings::change(&scene.place, &change)?;
-    let silences: Vec<ShownSilence> = changed.silence.iter().map(ShownSilence::from).collect();
     if args.json {
-        json(&Silences { schema: vigie_api::SCHEMA, silences })?;
+        json(&views::shown_silences(changed.silence.as_slice()))?;
         return Ok(0);
     }
     if let Some(silence) = &changed.silence {
@@ -101,12 +100,9 @@ fn scope(target: &ServiceTarget, scene: &mut Scene) -> Result<Scope, Failure> {
 
 fn list(scene: &Scene, as_json: bool) -> Verdict {
     let now = vigie_os::clock::now().wall;
-    let mut all = settings::documents::<Silence>(&scene.place, vigie_daemon::SILENCE)?;
-    // Where no daemon is, nobody clears away what is over.
-    all.retain(|(_, silence)| silence.ends > now);
+    let all = views::silences(&scene.place.state, now)?;
     if as_json {
-        let silences = all.iter().map(|(_, silence)| ShownSilence::from(silence)).collect();
-        json(&Silences { schema: vigie_api::SCHEMA, silences })?;
+        json(&views::shown_silences(&all))?;
         return Ok(0);
     }
     let mut table = Table::new(&[
@@ -117,7 +113,7 @@ fn list(scene: &Scene, as_json: bool) -> Verdict {
         Column::text("REASON"),
         Column::remark("BY"),
     ]);
-    for (_, silence) in &all {
+    for silence in &all {
         table.row(vec![
             (Style::new(), silence.id.to_string()),
             (style::HEAD, silence.scope.to_string()),

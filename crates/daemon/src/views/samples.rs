@@ -1,28 +1,43 @@
-//! From what is stored to the report.
+//! From what is stored of samples to the report.
 
 use vigie_api::metrics::{Cut, Report, Series, Store, Subject};
 use vigie_api::time::Millis;
-use vigie_core::samples::{Level, Metric, Moment, level_for, step_for};
+use vigie_core::samples::{Level, Metric, Moment, Subject as Measured, level_for, step_for};
 use vigie_core::units::Span;
-use vigie_store::samples::{Reader, Row, joined, series};
+use vigie_store::Error;
+use vigie_store::samples::{Known, Reader, Row, joined, series};
 
-use super::choose::Chosen;
-use crate::failure::Failure;
+/// A subject that is to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// It.
+    pub subject: Measured,
+    /// What was measured of it, one for each name that it had; none when nothing ever was.
+    pub known: Vec<Known>,
+    /// It is shown even if nothing was measured of it in the stretch of time.
+    pub always: bool,
+}
 
 /// What is asked for.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) now: Moment,
-    pub(super) from: Moment,
-    pub(super) until: Moment,
-    /// In milliseconds.
-    pub(super) step: Option<u64>,
-    /// None: those that there are of each.
-    pub(super) metrics: Vec<Metric>,
+pub struct Asked {
+    /// When it is asked.
+    pub now: Moment,
+    /// From when on.
+    pub from: Moment,
+    /// Until when.
+    pub until: Moment,
+    /// In columns of so many milliseconds; absent: as it fits.
+    pub step: Option<u64>,
+    /// What of each subject. None: what there is of each.
+    pub metrics: Vec<Metric>,
 }
 
 /// The report. No reader: nothing was ever stored.
-pub(super) fn report(reader: Option<&Reader>, chosen: &[Chosen], asked: &Asked) -> Result<Report, Failure> {
+///
+/// # Errors
+/// When the samples cannot be read.
+pub fn report(reader: Option<&Reader>, chosen: &[Chosen], asked: &Asked) -> Result<Report, Error> {
     let oldest = reader.map(Reader::oldest).transpose()?.unwrap_or_default();
     let level = level_for(asked.from, asked.now, asked.step, &oldest);
     let ids: Vec<i64> = chosen.iter().flat_map(|chosen| &chosen.known).map(|known| known.id).collect();
