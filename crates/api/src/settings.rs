@@ -8,6 +8,7 @@ use vigie_core::units::Span;
 
 /// All settings of the whole: `vigie settings --json`, `GET /v1/settings`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -17,6 +18,7 @@ pub struct Report {
 
 /// A setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Setting {
     /// Its name.
     pub key: Key,

@@ -75,6 +75,7 @@ pub struct Shown {
 
 /// What was measured of the containers of a source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LastCycle {
     /// When.
     pub at: Millis,
@@ -96,6 +97,7 @@ pub struct LastCycle {
 
 /// How full the disk of a source is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DiskUsage {
     /// When it was asked.
     pub at: Millis,
@@ -113,6 +115,7 @@ pub struct DiskUsage {
 
 /// Containers that somebody looks at: `POST /v1/samples/watch`. They are measured every second for the next ten seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Watch {
     /// Which.
     pub looked_at: Vec<LookedAt>,
@@ -120,6 +123,7 @@ pub struct Watch {
 
 /// Somebody's look was noted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Watched {
     /// [`crate::SCHEMA`]
     pub schema: u32,
@@ -127,6 +131,7 @@ pub struct Watched {
 
 /// Containers of one source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LookedAt {
     /// Which source.
     pub source: Name,

@@ -10,6 +10,7 @@ use crate::units::{Span, format_duration};
 
 /// Something that can be set. All of them are lengths of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum Key {
     /// How often containers are measured.

@@ -148,6 +148,7 @@ pub const SWITCHES: [(&str, &str); 4] = [
 
 /// When a disk is too full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum Full {
     /// With more than so many percent in use: `90%`.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who tells how full a disk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DiskHow {
     /// The file system below the folder of an engine of this machine.

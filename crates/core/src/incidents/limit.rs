@@ -173,6 +173,7 @@ impl Bound {
 
 /// A setting of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum LimitKey {
     /// `metric`
     Metric,

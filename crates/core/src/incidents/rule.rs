@@ -112,6 +112,7 @@ impl std::str::FromStr for RuleName {
 
 /// A rule: one that there always is, or one that somebody made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum RuleId {
     /// There always is.

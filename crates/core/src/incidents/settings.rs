@@ -11,6 +11,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Which rules have a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Of {
     /// All.
     All,
@@ -24,6 +25,7 @@ pub enum Of {
 
 /// A setting of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Key {
     /// Its name.
     pub name: &'static str,

@@ -183,7 +183,11 @@ pub(super) static ROUTES: [Route; 23] = [
         path::SAMPLES,
         "What was measured.",
         &[
-            many("target", Kind::Target, "Only of these: a service, container:NAME, source:NAME; absent: of all that were measured in this time."),
+            many(
+                "target",
+                Kind::Target,
+                "Only of these: a service, container:NAME, source:NAME; absent: of all that were measured in this time.",
+            ),
             one("since", Kind::Time, "From then on; absent: for 15 minutes."),
             one("until", Kind::Time, "Until then; absent: until now."),
             one("step", Kind::Duration, "In columns of this length."),
@@ -191,7 +195,11 @@ pub(super) static ROUTES: [Route; 23] = [
         ],
     ),
     post(Operation::FlushSamples, path::FLUSH_SAMPLES, "Store the samples that were taken until now."),
-    post(Operation::WatchSamples, path::WATCH_SAMPLES, "Measure these containers every second for the next ten seconds."),
+    post(
+        Operation::WatchSamples,
+        path::WATCH_SAMPLES,
+        "Measure these containers every second for the next ten seconds.",
+    ),
     get(Operation::Containers, path::CONTAINERS, "The containers of all sources as they were last known."),
     get(Operation::Sources, path::SOURCES, "The sources, and how they stand."),
     post(Operation::ChangeSources, path::SOURCES, "Add, change or remove a source."),

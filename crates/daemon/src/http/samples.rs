@@ -14,8 +14,8 @@ use vigie_core::units::Span;
 use vigie_os::clock;
 use vigie_store::samples::{Known, Reader};
 
-use super::answer::{Body, Refusal, json};
 use super::Desk;
+use super::answer::{Body, Refusal, json};
 use super::query::Query;
 use super::requests::Post;
 use crate::aside::off_thread;
@@ -108,7 +108,8 @@ fn read(state: &Path, targets: &[Target], asked: &Asked) -> Result<Report, Refus
         Err(error) => return Err(Refusal::internal(error)),
     };
     let known = reader.as_ref().map(Reader::subjects).transpose().map_err(Refusal::internal)?.unwrap_or_default();
-    let known = known.into_iter().filter(|known| targets.is_empty() || targets.iter().any(|target| is_meant(known, target)));
+    let known =
+        known.into_iter().filter(|known| targets.is_empty() || targets.iter().any(|target| is_meant(known, target)));
     let chosen = together(known, !targets.is_empty());
     // About 120 when nobody says (vigie_core::samples::step_for).
     let columns = asked.step.map_or(240, |step| asked.from.distance(asked.until) / step);

@@ -12,8 +12,8 @@ use vigie_daemon::views::samples::Chosen;
 use vigie_store::samples::Known;
 
 use super::View;
-use crate::failure::Failure;
 use crate::daemon;
+use crate::failure::Failure;
 
 /// So many digits of an id are taken for one.
 const DIGITS: usize = 8;

@@ -41,6 +41,7 @@ pub use body::{Body, parse};
 
 /// How a container was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum How {
     /// The files of its cgroup, on this machine.
