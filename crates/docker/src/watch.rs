@@ -8,6 +8,7 @@ use serde::Deserialize;
 use vigie_core::docker::event::Nanos;
 use vigie_core::docker::known::{Container, Listed, State};
 use vigie_core::docker::told::Identity;
+use vigie_core::docker::usage::{self, Usage};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -27,6 +28,7 @@ struct Info {
     system_time: Option<String>,
     containers: Option<u64>,
     containers_running: Option<u64>,
+    docker_root_dir: Option<String>,
 }
 
 /// Who an engine is, and how much it has.
@@ -38,6 +40,8 @@ pub struct About {
     pub containers: Option<u64>,
     /// How many of them run.
     pub running: Option<u64>,
+    /// The folder in which it keeps what it has, on its own machine.
+    pub root: Option<String>,
 }
 
 /// An entry of `GET /containers/json?all=1`.
@@ -71,6 +75,7 @@ impl Engine {
             },
             containers: info.containers,
             running: info.containers_running,
+            root: info.docker_root_dir,
         })
     }
 
@@ -89,6 +94,14 @@ impl Engine {
     pub async fn all(&self) -> Result<Vec<Listed>, Error> {
         let entries: Vec<Entry> = self.get_within("/containers/json?all=1", LIST).await?;
         Ok(entries.into_iter().filter_map(Entry::listed).collect())
+    }
+
+    /// How much of its disk it uses. It looks through all that it has for it: ask seldom.
+    ///
+    /// # Errors
+    /// As of [`Engine::about`]; [`Error::Late`] after `deadline`.
+    pub async fn disk_usage(&self, deadline: Duration) -> Result<Usage, Error> {
+        Ok(self.get_within::<usage::Answer>("/system/df", deadline).await?.usage())
     }
 
     /// Its events of every type, from `since` on; to `until`, or without end.

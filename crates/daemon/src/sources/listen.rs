@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use vigie_os::lock::Lock;
 use vigie_os::socket::{bind_over, peer};
 use vigie_wire::frame::{Lines, encode};
-use vigie_wire::worker::{Asked, Said, VERSION};
+use vigie_wire::worker::{Asked, Role, Said, VERSION};
 
 use super::{Heard, WAITING};
 use crate::input::Input;
@@ -50,15 +50,21 @@ fn is_ours(stream: &UnixStream) -> bool {
 }
 
 async fn serve(stream: UnixStream, connection: u64, inputs: mpsc::Sender<Input>, log: Log) {
-    let ended = converse(stream, connection, &inputs).await;
+    let mut role = None;
+    let ended = converse(stream, connection, &inputs, &mut role).await;
     if let Err(why) = ended {
-        log.line(&format!("worker events: {why}"));
+        log.line(&format!("worker {}: {why}", role.map_or("of an unknown kind", Role::name)));
     }
     let _ = inputs.send(Input::Worker(Heard::Gone { connection })).await;
 }
 
 /// Until it is gone, or says what is not understood.
-async fn converse(stream: UnixStream, connection: u64, inputs: &mpsc::Sender<Input>) -> Result<(), String> {
+async fn converse(
+    stream: UnixStream,
+    connection: u64,
+    inputs: &mpsc::Sender<Input>,
+    who: &mut Option<Role>,
+) -> Result<(), String> {
     let (mut reader, mut writer) = stream.into_split();
     let mut lines = Lines::default();
     let mut buffer = vec![0; 64 << 10];
@@ -74,15 +80,16 @@ async fn converse(stream: UnixStream, connection: u64, inputs: &mpsc::Sender<Inp
             }
         }
     };
-    let pid = match tokio::time::timeout(PATIENCE, first).await {
-        Ok(Ok(Said::Ready { version: VERSION, pid, .. })) => pid,
+    let (role, pid) = match tokio::time::timeout(PATIENCE, first).await {
+        Ok(Ok(Said::Ready { version: VERSION, role, pid, .. })) => (role, pid),
         Ok(Ok(Said::Ready { version, .. })) => return Err(format!("it speaks version {version} of the protocol")),
         Ok(Ok(_)) => return Err("it does not say first who it is".to_owned()),
         Ok(Err(why)) => return Err(why),
         Err(_) => return Err("it does not say who it is".to_owned()),
     };
+    *who = Some(role);
     let (asked, mut to_ask) = mpsc::channel::<Asked>(WAITING);
-    let came = Heard::Came { connection, asked, pid };
+    let came = Heard::Came { connection, role, asked, pid };
     if inputs.send(Input::Worker(came)).await.is_err() {
         return Ok(());
     }

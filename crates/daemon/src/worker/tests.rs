@@ -2,7 +2,6 @@
 
 use super::*;
 
-use vigie_core::docker::filter::Filters;
 use vigie_core::docker::source::{Mode, Source};
 use vigie_core::docker::told::{Resume, Saying, Stage, Told};
 use vigie_docker::model::{Faults, Model};
@@ -22,28 +21,21 @@ struct Bench {
 }
 
 fn source(model: &Model, mode: Mode) -> Source {
-    Source {
-        name: Name::new("nas").expect("name"),
-        endpoint: format!("unix://{}", model.socket().display()).parse().expect("endpoint"),
-        tls: None,
-        events: true,
-        mode,
-        filters: Filters::default(),
-        paused: false,
-    }
+    let endpoint = format!("unix://{}", model.socket().display()).parse().expect("endpoint");
+    Source { mode, ..Source::new(Name::new("nas").expect("name"), endpoint) }
 }
 
 impl Bench {
     async fn begin(model: &Model, mode: Mode, resume: Resume) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
-        let worker = tokio::spawn(serve(theirs));
+        let worker = tokio::spawn(serve(theirs, Role::Events));
         let (said, asked) = ours.into_split();
         let mut stage = Self { asked, said, lines: Lines::default(), resume, told: Vec::new(), live: false, worker };
         match stage.next().await {
             Some(Said::Ready { version: VERSION, role: Role::Events, .. }) => {}
             other => panic!("{other:?}"),
         }
-        let put = vec![Assigned { source: source(model, mode), resume: stage.resume.clone() }];
+        let put = vec![Assigned { source: source(model, mode), resume: stage.resume.clone(), number: 0, tells: true }];
         stage.ask(&Asked::RefreshSources { put, remove: Vec::new() }).await;
         stage
     }
@@ -83,7 +75,8 @@ impl Bench {
             }
             Said::SourceStatus { status, .. } => self.live = status.stage == Stage::Live,
             Said::Ready { .. } | Said::Memory { .. } => {}
-            Said::Error { message } => panic!("{message}"),
+            Said::Error { message, .. } => panic!("{message}"),
+            Said::Metric { .. } | Said::DiskUsage { .. } => panic!("nobody asked for it"),
         }
     }
 
