@@ -76,6 +76,9 @@ fn a_container_that_crashes() {
     });
     world.daemon().kill();
     world.vigie(&["daemon", "start"]).run().code(0);
+    until("the last end is told", || {
+        (actions(&world, "container:web").iter().filter(|action| *action == "die").count() == 8).then_some(())
+    });
     let got = wait_about(&receiver, "web", 2);
     assert_eq!(occasions(&got), ["opened", "resolved"]);
     assert_eq!(got[1]["count"], 8, "{:#}", got[1]);
