@@ -28,6 +28,23 @@ fn a_subject_says_whose_and_of_what_kind() {
     }
 }
 
+/// Whatever an engine says: an id that is none is nobody's, and a name is something that can be shown.
+#[test]
+fn containers_and_sources_are_subjects() {
+    let nas = name("nas");
+    let web = Subject::container(&nas, "0123abcd", "web").expect("an id");
+    assert_eq!((web.name.as_str(), web.key.as_str()), ("container nas/0123abcd", "web"));
+    assert_eq!(web.as_container(), Some((nas.clone(), "0123abcd")));
+    assert_eq!((web.as_service(), web.as_source()), (None, None));
+    for id in ["", "a/b", "a b", "a\nb", "ä", &"a".repeat(129)] {
+        assert_eq!(Subject::container(&nas, id, "web"), None, "{id:?}");
+    }
+    let key = Subject::container_key(&format!("a\nb\u{1b}{}", "c".repeat(500)));
+    assert!(key.len() <= 128 && !key.contains(char::is_control), "{key:?}");
+    let source = Subject::source(&nas);
+    assert_eq!((source.as_source(), source.as_container(), source.pace()), (Some(nas), None, Pace::Any));
+}
+
 #[test]
 fn metrics_keep_their_numbers_and_say_their_units() {
     let numbers: Vec<(u8, &str)> = Metric::ALL.iter().map(|metric| (metric.number(), metric.name())).collect();

@@ -366,3 +366,23 @@ fn nothing_is_there_before_the_first_sample() {
     let error = Reader::open(dir.path()).err().expect("absent");
     assert!(error.to_string().starts_with("there is no sample at "), "{error}");
 }
+
+/// A container that got another name goes on with its series: before and after, and once in the bucket in between.
+#[test]
+fn who_bore_two_names_is_one() {
+    let row = |at: u64, memory: u64| Row {
+        at: Moment(T + at),
+        span: MINUTE,
+        bucket: true,
+        begins: false,
+        rollups: vec![(Metric::Memory, Rollup::of(memory))],
+    };
+    let rows =
+        joined(vec![vec![row(2 * MINUTE, 7), row(3 * MINUTE, 9)], vec![row(0, 1), row(2 * MINUTE, 3)], Vec::new()]);
+    let memory: Vec<(u64, u64, u64)> = rows
+        .iter()
+        .filter_map(|row| Some((row.at.0 - T, row.point(Metric::Memory)?.rollup)))
+        .map(|(at, rollup)| (at / MINUTE, rollup.sum, rollup.count))
+        .collect();
+    assert_eq!(memory, [(0, 1, 1), (2, 10, 2), (3, 9, 1)]);
+}
