@@ -7,7 +7,6 @@ mod restart;
 mod rounds;
 mod samples;
 mod scan;
-mod sse;
 mod start;
 mod status;
 mod stop;
@@ -33,6 +32,5 @@ pub(crate) const ALL: &[(&str, &str, Measure)] = &[
     ("scan", "all processes of the machine", scan::measure),
     ("ports", "who holds a port", ports::measure),
     ("samples", "storing what is measured, and reading it back", samples::measure),
-    ("sse", "200 clients of the event stream", sse::measure),
     ("rounds", "who keeps services exactly once, and stops them for real", rounds::measure),
 ];
