@@ -8,7 +8,6 @@ mod restart;
 mod rounds;
 mod samples;
 mod scan;
-mod sse;
 mod start;
 mod status;
 mod stop;
