@@ -8,6 +8,7 @@ mod restart;
 mod rounds;
 mod samples;
 mod scan;
+mod sse;
 mod start;
 mod status;
 mod stop;

@@ -58,6 +58,11 @@ impl Vigie {
         command
     }
 
+    /// Its `VIGIE_HOME`.
+    pub(crate) fn home(&self) -> std::path::PathBuf {
+        self.arena.dir.join("home")
+    }
+
     /// `status --json`.
     pub(crate) fn report(&self) -> Result<Value> {
         let bytes = command::output(self.verb(&["status", "--json"]))?;
