@@ -23,7 +23,6 @@
 //! | [`container`] | what they answer |
 //! | [`holder`] | the container behind a port |
 //! | [`http`] | one question, one answer; a body that goes on |
-//! | `model` | an engine for tests, with faults |
 //! | [`error`] | why one does not answer, and what to do |
 
 pub mod container;
@@ -35,8 +34,6 @@ pub mod error;
 mod fake;
 pub mod holder;
 pub mod http;
-#[cfg(feature = "model")]
-pub mod model;
 pub mod place;
 mod tls;
 pub mod watch;

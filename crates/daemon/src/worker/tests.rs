@@ -5,7 +5,7 @@ use super::*;
 use vigie_core::docker::filter::Filters;
 use vigie_core::docker::source::{Mode, Source};
 use vigie_core::docker::told::{Resume, Saying, Stage, Told};
-use vigie_docker::model::{Faults, Model};
+use vigie_fake_engine::{FakeEngine, Faults};
 
 use crate::test::run;
 
@@ -21,10 +21,10 @@ struct Bench {
     worker: JoinHandle<Result<(), WorkerError>>,
 }
 
-fn source(model: &Model, mode: Mode) -> Source {
+fn source(model: &FakeEngine, mode: Mode) -> Source {
     Source {
         name: Name::new("nas").expect("name"),
-        endpoint: format!("unix://{}", model.socket().display()).parse().expect("endpoint"),
+        endpoint: model.endpoint().parse().expect("endpoint"),
         tls: None,
         events: true,
         mode,
@@ -34,7 +34,7 @@ fn source(model: &Model, mode: Mode) -> Source {
 }
 
 impl Bench {
-    async fn begin(model: &Model, mode: Mode, resume: Resume) -> Self {
+    async fn begin(model: &FakeEngine, mode: Mode, resume: Resume) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let worker = tokio::spawn(serve(theirs));
         let (said, asked) = ours.into_split();
@@ -110,7 +110,7 @@ impl Bench {
 fn engines_of_all_ages_and_manners() {
     for faults in [
         Faults::default(),
-        Faults { api: "1.53", repeats_fields: false, ..Faults::default() },
+        Faults::of("1.53"),
         Faults { split: 7, ..Faults::default() },
         Faults { doubles: true, split: 1, ..Faults::default() },
         Faults { skew: -3600, ..Faults::default() },
@@ -118,7 +118,7 @@ fn engines_of_all_ages_and_manners() {
         Faults { bloat: 8 << 20, ..Faults::default() },
     ] {
         run(async {
-            let model = Model::start(faults.clone());
+            let model = FakeEngine::start(faults.clone());
             model.happen("create", "old");
             let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
             stage.live().await;
@@ -135,7 +135,7 @@ fn engines_of_all_ages_and_manners() {
 #[test]
 fn what_is_not_understood_ends_nothing() {
     run(async {
-        let model = Model::start(Faults { babbles: true, ..Faults::default() });
+        let model = FakeEngine::start(Faults { babbles: true, ..Faults::default() });
         let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
         stage.live().await;
         model.happen("create", "a");
@@ -148,7 +148,7 @@ fn what_is_not_understood_ends_nothing() {
 #[test]
 fn another_worker_goes_on() {
     run(async {
-        let model = Model::start(Faults::default());
+        let model = FakeEngine::start(Faults::default());
         let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
         stage.live().await;
         model.happen("create", "a");
@@ -180,7 +180,7 @@ fn another_worker_goes_on() {
 #[test]
 fn orders_and_ends() {
     run(async {
-        let model = Model::start(Faults::default());
+        let model = FakeEngine::start(Faults::default());
         let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
         stage.live().await;
         model.happen("exec_start: sh", "a");
@@ -208,7 +208,7 @@ fn orders_and_ends() {
 #[test]
 fn a_poll() {
     run(async {
-        let model = Model::start(Faults { skew: -7200, ..Faults::default() });
+        let model = FakeEngine::start(Faults { skew: -7200, ..Faults::default() });
         model.happen("create", "a");
         let mode = Mode::Poll { every: vigie_core::units::Span::secs(30) };
         let mut stage = Bench::begin(&model, mode, Resume::default()).await;
