@@ -3,6 +3,7 @@
 mod file;
 mod read;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -105,8 +106,23 @@ impl Journal {
     /// # Errors
     /// [`Error::Full`], [`Error::Damaged`], [`Error::Database`].
     pub fn commit(&mut self, entries: &[Entry], documents: &[DocumentChange]) -> Result<Vec<Option<u64>>, Error> {
+        self.commit_all(entries.iter(), documents.iter())
+    }
+
+    /// [`Journal::commit`] of what lies in several places. Of several changes of one document only the last is made: the others
+    /// would never be seen.
+    ///
+    /// # Errors
+    /// As of [`Journal::commit`].
+    pub(crate) fn commit_all<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a Entry>,
+        documents: impl Iterator<Item = &'a DocumentChange>,
+    ) -> Result<Vec<Option<u64>>, Error> {
+        let mut last: HashMap<(&str, &str), &DocumentChange> = HashMap::new();
+        documents.for_each(|change| drop(last.insert(change.name(), change)));
         let (connection, path) = self.reader.parts_mut();
-        write(connection, entries, documents).map_err(database(path))
+        write(connection, entries, last.into_values()).map_err(database(path))
     }
 
     /// Removes the oldest entries. Returns how many.
@@ -136,13 +152,13 @@ impl Journal {
     }
 }
 
-fn write(
+fn write<'a>(
     connection: &mut rusqlite::Connection,
-    entries: &[Entry],
-    documents: &[DocumentChange],
+    entries: impl Iterator<Item = &'a Entry>,
+    documents: impl Iterator<Item = &'a DocumentChange>,
 ) -> rusqlite::Result<Vec<Option<u64>>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut numbers = Vec::with_capacity(entries.len());
+    let mut numbers = Vec::with_capacity(entries.size_hint().0);
     {
         let mut insert = transaction.prepare_cached(
             "INSERT INTO entries (at, kind, project, service, mode, run, run_seq, what, source, container, once)
@@ -199,11 +215,11 @@ fn prune(connection: &mut rusqlite::Connection, now: Wall, retention: Retention)
         [oldest],
         |row| row.get(0),
     )?;
-    let by_count: i64 = transaction.query_row(
-        "SELECT coalesce((SELECT seq + 1 FROM entries ORDER BY seq DESC LIMIT 1 OFFSET ?1), 0)",
-        [integer(retention.max_rows)],
-        |row| row.get(0),
-    )?;
+    // Numbers have no holes, but for what was removed at the beginning: an entry that is refused takes none.
+    let by_count: i64 =
+        transaction.query_row("SELECT coalesce(max(seq) + 1 - ?1, 0) FROM entries", [integer(retention.max_rows)], |row| {
+            row.get(0)
+        })?;
     let first = by_age.max(by_count);
     transaction.execute(
         "INSERT INTO forgotten (run, last)

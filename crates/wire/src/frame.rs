@@ -28,6 +28,8 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
 #[derive(Debug, Default)]
 pub struct Lines {
     buffer: Vec<u8>,
+    /// So many bytes of the buffer were given out: they go with the next push, all together.
+    taken: usize,
     searched: usize,
 }
 
@@ -37,6 +39,11 @@ impl Lines {
     /// # Errors
     /// When the line that is being collected is too long; the connection should then be closed.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
+        if self.taken > 0 {
+            self.buffer.drain(..self.taken);
+            self.searched -= self.taken;
+            self.taken = 0;
+        }
         if self.buffer.len() + bytes.len() > crate::LIMIT {
             return Err(FrameError::TooLong);
         }
@@ -54,12 +61,12 @@ impl Lines {
             return Ok(None);
         };
         let end = self.searched + end;
-        let message = serde_json::from_slice(&self.buffer[..end]);
-        self.buffer.drain(..=end);
-        self.searched = 0;
-        if self.buffer.is_empty() {
+        let message = serde_json::from_slice(&self.buffer[self.taken..end]);
+        self.taken = end + 1;
+        self.searched = self.taken;
+        if self.taken == self.buffer.len() {
             // A launch may be a megabyte; nothing that follows is.
-            self.buffer = Vec::new();
+            *self = Self::default();
         }
         Ok(Some(message?))
     }

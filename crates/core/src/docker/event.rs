@@ -54,9 +54,15 @@ impl Happened {
         self.key.kind == "container"
     }
 
-    /// The action without what follows a colon: `exec_create`, `health_status`.
+    /// The action without what follows a colon: `exec_create`, `health_status`; in Docker's words where Podman has its own.
     pub fn action(&self) -> &str {
-        self.key.action.split_once(':').map_or(&*self.key.action, |(base, _)| base).trim()
+        let base = self.key.action.split_once(':').map_or(&*self.key.action, |(base, _)| base).trim();
+        match base {
+            "remove" if self.is_of_container() => "destroy",
+            // Its compatible interface translates this one, the older ones did not.
+            "died" if self.is_of_container() => "die",
+            base => base,
+        }
     }
 
     /// What follows the colon.
@@ -148,6 +154,21 @@ mod tests {
         let unknown = parse(br#"{"Type":"wormhole","Action":"opened","timeNano":9,"Actor":null,"more":[1]}"#);
         let unknown = unknown.expect("an unknown type is an event all the same");
         assert!(!unknown.is_of_container());
+    }
+
+    /// Podman's own words, as `pkg/api/handlers/compat/events.go` lets them through.
+    #[test]
+    fn what_podman_calls_things() {
+        for (kind, action, wanted) in [
+            ("container", "remove", "destroy"),
+            ("container", "died", "die"),
+            ("container", "health_status", "health_status"),
+            ("image", "remove", "remove"),
+        ] {
+            let line = format!(r#"{{"Type":"{kind}","Action":"{action}","Actor":{{"ID":"ab"}},"timeNano":5}}"#);
+            let event = parse(line.as_bytes()).expect("understood");
+            assert_eq!((event.action(), event.key.action.as_str()), (wanted, action), "the key keeps what was said");
+        }
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub fn after(containers: &Containers, event: &Happened) -> Option<Change> {
         "start" | "restart" | "unpause" => Some(State::Running),
         "pause" => Some(State::Paused),
         "die" | "stop" => Some(State::Exited),
-        "destroy" | "remove" => return before.map(|_| Change { id: id.clone(), now: None }),
+        "destroy" => return before.map(|_| Change { id: id.clone(), now: None }),
         "rename" | "oom" | "health_status" => None,
         _ => return None,
     };
