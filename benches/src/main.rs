@@ -22,6 +22,7 @@ mod machine;
 mod measures;
 mod page;
 mod peers;
+mod pour;
 mod procs;
 mod rollcall;
 mod samples;

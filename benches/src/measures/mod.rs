@@ -1,5 +1,6 @@
 //! What is measured: one module each.
 
+mod events;
 mod footprint;
 mod logs;
 mod ports;
@@ -32,5 +33,6 @@ pub(crate) const ALL: &[(&str, &str, Measure)] = &[
     ("scan", "all processes of the machine", scan::measure),
     ("ports", "who holds a port", ports::measure),
     ("samples", "storing what is measured, and reading it back", samples::measure),
+    ("events", "Docker events, from the engine into the journal", events::measure),
     ("rounds", "who keeps services exactly once, and stops them for real", rounds::measure),
 ];

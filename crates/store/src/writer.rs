@@ -175,9 +175,9 @@ fn commit(journal: &mut Option<Journal>, group: Vec<(Batch, OnDone)>) {
     if group.len() > 1
         && let Some(journal) = journal
     {
-        let entries = group.iter().flat_map(|(batch, _)| &batch.entries);
+        let entries: Vec<&Entry> = group.iter().flat_map(|(batch, _)| &batch.entries).collect();
         let documents = group.iter().flat_map(|(batch, _)| &batch.documents);
-        if let Ok(numbers) = journal.commit_all(entries, documents) {
+        if let Ok(numbers) = journal.commit_all(entries.into_iter(), documents) {
             let mut numbers = numbers.into_iter();
             for (batch, on_done) in group {
                 let numbers = numbers.by_ref().take(batch.entries.len()).collect();

@@ -56,12 +56,23 @@ impl Lines {
     /// # Errors
     /// When a line is not a message of this type. The line is then gone; the next call goes on behind it.
     pub fn message<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
+        self.message_by(|line| serde_json::from_slice(line))
+    }
+
+    /// The same, read by a function that knows more about it.
+    ///
+    /// # Errors
+    /// As of [`Lines::message`].
+    pub fn message_by<M>(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> Result<M, serde_json::Error>,
+    ) -> Result<Option<M>, FrameError> {
         let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') else {
             self.searched = self.buffer.len();
             return Ok(None);
         };
         let end = self.searched + end;
-        let message = serde_json::from_slice(&self.buffer[self.taken..end]);
+        let message = read(&self.buffer[self.taken..end]);
         self.taken = end + 1;
         self.searched = self.taken;
         if self.taken == self.buffer.len() {

@@ -67,6 +67,8 @@ pub struct State {
     /// Nobody is answered, and nothing is told.
     pub(crate) is_frozen: bool,
     pub(crate) is_over: bool,
+    /// Everything that happened, when somebody wants to know: when, of which type, what, to what.
+    pub history: Option<Vec<(u64, String, String, String)>>,
 }
 
 impl State {
@@ -126,6 +128,9 @@ impl State {
             all.push(("oldName", old));
         }
         let event = self.event(at, "container", action, id, &all);
+        if let Some(history) = &mut self.history {
+            history.push((at, "container".to_owned(), action.to_owned(), id.to_owned()));
+        }
         if base == "destroy" {
             self.containers.remove(id);
         }

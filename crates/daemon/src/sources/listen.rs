@@ -64,7 +64,7 @@ async fn converse(stream: UnixStream, connection: u64, inputs: &mpsc::Sender<Inp
     let mut buffer = vec![0; 64 << 10];
     let first = async {
         loop {
-            if let Some(said) = lines.message::<Said>().map_err(|error| error.to_string())? {
+            if let Some(said) = lines.message_by(Said::read).map_err(|error| error.to_string())? {
                 return Ok(said);
             }
             match reader.read(&mut buffer).await {
@@ -87,7 +87,7 @@ async fn converse(stream: UnixStream, connection: u64, inputs: &mpsc::Sender<Inp
         return Ok(());
     }
     loop {
-        while let Some(said) = lines.message::<Said>().map_err(|error| error.to_string())? {
+        while let Some(said) = lines.message_by(Said::read).map_err(|error| error.to_string())? {
             // A queue that is full makes the worker wait, and then drop, and ask the engine again.
             if inputs.send(Input::Worker(Heard::Said { connection, said: Box::new(said) })).await.is_err() {
                 return Ok(());

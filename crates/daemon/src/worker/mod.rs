@@ -9,6 +9,7 @@
 //! The worker keeps nothing. The end of the socket ends it, an order to shut down or a signal ends it in order.
 
 mod follow;
+mod outbox;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use vigie_core::name::Name;
@@ -26,8 +27,10 @@ use vigie_os::proc::Proc;
 use vigie_wire::frame::{Lines, encode};
 use vigie_wire::worker::{Asked, Assigned, Role, Said, VERSION};
 
-/// Messages that may wait for the daemon.
-const QUEUE: usize = 4096;
+use outbox::Outbox;
+
+/// What waits is written in pieces of so many bytes.
+const PIECE: usize = 256 << 10;
 
 /// A cycle: how often the worker looks at itself.
 const CYCLE: Duration = Duration::from_secs(30);
@@ -88,17 +91,18 @@ async fn serve(stream: UnixStream) -> Result<(), WorkerError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
     let (mut reader, mut writer) = stream.into_split();
-    let (outbox, mut to_send) = mpsc::channel::<Said>(QUEUE);
+    let (outbox, mut to_send) = Outbox::new();
     let sending = tokio::spawn(async move {
         let mut bytes = Vec::new();
-        while let Some(said) = to_send.recv().await {
+        while let Some(waiting) = to_send.recv().await {
             bytes.clear();
-            encode_into(&said, &mut bytes);
+            bytes.shrink_to(PIECE);
+            encode_into(&waiting.said, &mut bytes);
             // What waits goes in one piece.
-            while bytes.len() < 256 << 10
-                && let Ok(said) = to_send.try_recv()
+            while bytes.len() < PIECE
+                && let Ok(waiting) = to_send.try_recv()
             {
-                encode_into(&said, &mut bytes);
+                encode_into(&waiting.said, &mut bytes);
             }
             if writer.write_all(&bytes).await.is_err() {
                 return;
@@ -107,7 +111,8 @@ async fn serve(stream: UnixStream) -> Result<(), WorkerError> {
     });
     let program = env!("CARGO_PKG_VERSION").to_owned();
     let pid = std::process::id();
-    let _ = outbox.send(Said::Ready { version: VERSION, program, role: Role::Events, pid }).await;
+    // It is empty.
+    let _ = outbox.put(Said::Ready { version: VERSION, program, role: Role::Events, pid });
     let mut followed: BTreeMap<Name, Followed> = BTreeMap::new();
     let mut lines = Lines::default();
     let mut buffer = vec![0; 16 << 10];
@@ -149,7 +154,7 @@ async fn serve(stream: UnixStream) -> Result<(), WorkerError> {
 async fn obey(
     lines: &mut Lines,
     followed: &mut BTreeMap<Name, Followed>,
-    outbox: &mpsc::Sender<Said>,
+    outbox: &Outbox,
 ) -> Result<bool, WorkerError> {
     while let Some(asked) = lines.message().map_err(|error| WorkerError::Protocol(error.to_string()))? {
         let (put, remove) = match asked {
@@ -189,7 +194,7 @@ async fn end(followed: BTreeMap<Name, Followed>) {
 }
 
 /// Its own memory, reported now and then, and never more than it may be.
-fn look_at_itself(cycle: u64, sources: usize, outbox: &mpsc::Sender<Said>) -> Result<(), WorkerError> {
+fn look_at_itself(cycle: u64, sources: usize, outbox: &Outbox) -> Result<(), WorkerError> {
     let Ok(Some(statm)) = Proc::system().and_then(|proc| proc.statm(std::process::id(), &mut Vec::new())) else {
         return Ok(());
     };
@@ -197,7 +202,7 @@ fn look_at_itself(cycle: u64, sources: usize, outbox: &mpsc::Sender<Said>) -> Re
     // The first time right away, so that there is something to compare with.
     if cycle % REPORT == 1 {
         println!("cycle {cycle}: {} resident, {sources} sources", format_size(bytes));
-        let _ = outbox.try_send(Said::Memory { bytes, cycle });
+        let _ = outbox.put(Said::Memory { bytes, cycle });
     }
     if bytes > MEMORY { Err(WorkerError::Memory(format_size(bytes))) } else { Ok(()) }
 }

@@ -4,7 +4,7 @@ use super::*;
 
 use vigie_core::docker::filter::Filters;
 use vigie_core::docker::source::{Mode, Source};
-use vigie_core::docker::told::{Resume, Saying, Stage, Told};
+use vigie_core::docker::told::{Resume, Saying, Stage};
 use vigie_fake_engine::{FakeEngine, Faults};
 
 use crate::test::run;
@@ -69,17 +69,20 @@ impl Bench {
     fn note(&mut self, said: Said) {
         match said {
             Said::ContainerEvent { told, .. } => {
-                self.resume.absorb(&told);
-                let Told { saying, .. } = *told;
-                self.told.extend(match saying {
-                    Saying::Event(event) if event.inferred => Some(format!("inferred {} {}", event.action, event.id)),
-                    Saying::Event(event) => Some(format!("{} {}", event.action, event.id)),
-                    Saying::Gap { .. } => Some("gap".to_owned()),
-                    Saying::BadLines { .. } => Some("bad lines".to_owned()),
-                    Saying::Online { .. } => Some("online".to_owned()),
-                    Saying::Offline { .. } => Some("offline".to_owned()),
-                    Saying::Nothing => None,
-                });
+                for told in told {
+                    self.resume.absorb(&told);
+                    self.told.extend(match told.saying {
+                        Saying::Event(event) if event.inferred => {
+                            Some(format!("inferred {} {}", event.action, event.id))
+                        }
+                        Saying::Event(event) => Some(format!("{} {}", event.action, event.id)),
+                        Saying::Gap { .. } => Some("gap".to_owned()),
+                        Saying::BadLines { .. } => Some("bad lines".to_owned()),
+                        Saying::Online { .. } => Some("online".to_owned()),
+                        Saying::Offline { .. } => Some("offline".to_owned()),
+                        Saying::Nothing => None,
+                    });
+                }
             }
             Said::SourceStatus { status, .. } => self.live = status.stage == Stage::Live,
             Said::Ready { .. } | Said::Memory { .. } => {}

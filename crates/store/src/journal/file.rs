@@ -52,6 +52,20 @@ const SCHEMA: &str = "
     CREATE TABLE forgotten (run INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 ";
 
+/// For a large transaction, in KiB.
+const ROOM: i64 = 4096;
+
+/// More pages may stay in memory.
+pub(super) fn make_room(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -ROOM)
+}
+
+/// As many as always, and what that leaves over goes back.
+pub(super) fn give_room_back(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -FORMAT.cache)?;
+    connection.release_memory()
+}
+
 /// Opens the journal for writing; makes it when there is none.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let connection = FORMAT.open(path, |new| count_from(new, 1))?;
