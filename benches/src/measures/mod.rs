@@ -3,6 +3,7 @@
 mod events;
 mod footprint;
 mod logs;
+mod offline;
 mod ports;
 mod restart;
 mod rounds;
@@ -34,5 +35,6 @@ pub(crate) const ALL: &[(&str, &str, Measure)] = &[
     ("ports", "who holds a port", ports::measure),
     ("samples", "storing what is measured, and reading it back", samples::measure),
     ("events", "Docker events, from the engine into the journal", events::measure),
+    ("offline", "memory over time, with a source that is away", offline::measure),
     ("rounds", "who keeps services exactly once, and stops them for real", rounds::measure),
 ];

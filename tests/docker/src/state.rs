@@ -86,7 +86,7 @@ impl State {
         let now = self.now();
         let known = self.containers.contains_key(id);
         if base == "create" || (!known && base != "destroy") {
-            let name = given("name").map_or_else(|| format!("{id}-grün"), str::to_owned);
+            let name = given("name").unwrap_or(id).to_owned();
             let image = given("image").unwrap_or("busybox").to_owned();
             let new = Container { name, image, state: "created", health: None, exit_code: 0, started: 0, asked: 0 };
             self.containers.insert(id.to_owned(), new);
@@ -120,9 +120,10 @@ impl State {
         }
         let at = self.stamp();
         let container = self.containers.get(id);
-        let mut all: Vec<(&str, &str)> = Vec::with_capacity(attributes.len() + 3);
+        let mut all: Vec<(&str, &str)> = Vec::with_capacity(attributes.len() + 4);
         let (name, image) = container.map_or((id, "busybox"), |container| (&container.name, &container.image));
-        all.extend([("name", name), ("image", image)]);
+        // The note is for those who cut in the middle of a character.
+        all.extend([("name", name), ("image", image), ("com.example.note", "grün \u{1f433}")]);
         all.extend(attributes.iter().filter(|(key, _)| !matches!(*key, "name" | "image")));
         if let Some(old) = &old_name {
             all.push(("oldName", old));
@@ -151,7 +152,7 @@ impl State {
             (Some(to), Some(container)) => container.state = to,
             (Some(to), None) => {
                 let new = Container {
-                    name: format!("{id}-grün"),
+                    name: id.to_owned(),
                     image: "busybox".to_owned(),
                     state: to,
                     health: None,

@@ -33,6 +33,11 @@ pub struct Engine {
 impl Engine {
     /// Starts one in the folder of a world. `None` where that cannot be done; then `test` was skipped, with the reason.
     pub fn start(world: &World, test: &str, options: &[&str]) -> Option<Self> {
+        Self::named("engine", world, test, options)
+    }
+
+    /// The same, under a name of its own: for one of several in a world.
+    pub fn named(name: &str, world: &World, test: &str, options: &[&str]) -> Option<Self> {
         if !is_root() {
             skip(test, "only root may start a container engine");
             return None;
@@ -41,16 +46,16 @@ impl Engine {
             skip(test, &format!("{missing} is missing; on Debian: apt-get install docker.io busybox-static"));
             return None;
         }
-        let dir = world.path("engine");
+        let dir = world.path(name);
         std::fs::create_dir(&dir).expect("a folder");
         let log = std::fs::File::create(dir.join("log")).expect("a file");
-        let name = dir.parent().and_then(Path::file_name).expect("a world has a folder").to_string_lossy().into_owned();
-        let cgroup = format!("docker-of-{name}");
+        let of = dir.parent().and_then(Path::file_name).expect("a world has a folder").to_string_lossy().into_owned();
+        let cgroup = format!("docker-of-{of}-{name}");
         let at = |name: &str| dir.join(name).display().to_string();
         // It is told to leave the machine's packet filter alone; its proxy is what the tests are about.
         // When a file `again` is there once it has ended, everything that it left is ended, and it is started again as soon as
-        // `go` is there, too.
-        let script = "busybox ip link set lo up; \"$@\" & wait; while [ -e again ]; do kill -KILL -1; \
+        // `go` is there, too. A file `spare` leaves alone what it left: for an engine that finds its containers again.
+        let script = "busybox ip link set lo up; \"$@\" & wait; while [ -e again ]; do [ -e spare ] || kill -KILL -1; \
             while [ ! -e go ]; do busybox sleep 0.1; done; rm -f go pid exec/containerd/*.pid; \"$@\" & wait; done";
         // It dies with this thread, whatever becomes of the test.
         let mut command = Command::new("setpriv");
@@ -132,6 +137,13 @@ impl Engine {
     pub fn kill(&self) {
         std::fs::write(self.dir.join("again"), "").expect("a file");
         self.dockerd().kill();
+    }
+
+    /// Kills the engine alone: its containers go on, when it was started with `--live-restore`.
+    #[track_caller]
+    pub fn kill_alone(&self) {
+        std::fs::write(self.dir.join("spare"), "").expect("a file");
+        self.kill();
     }
 
     /// Starts it again with all that it had.

@@ -215,4 +215,6 @@ fn encode_into(said: &Said, bytes: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -3,21 +3,23 @@
 use super::*;
 
 use vigie_core::docker::filter::Filters;
-use vigie_core::docker::source::{Mode, Source};
+use vigie_core::docker::source::{Mode, Source, Tls};
 use vigie_core::docker::told::{Resume, Saying, Stage};
 use vigie_fake_engine::{FakeEngine, Faults};
 
 use crate::test::run;
 
 /// A worker, and what it has told.
-struct Bench {
+pub(super) struct Bench {
     asked: tokio::net::unix::OwnedWriteHalf,
     said: tokio::net::unix::OwnedReadHalf,
     lines: Lines,
     resume: Resume,
     /// `action id`, as they came.
-    told: Vec<String>,
+    pub(super) told: Vec<String>,
     live: bool,
+    /// As it was told last.
+    pub(super) status: Option<vigie_core::docker::told::Status>,
     worker: JoinHandle<Result<(), WorkerError>>,
 }
 
@@ -34,16 +36,21 @@ fn source(model: &FakeEngine, mode: Mode) -> Source {
 }
 
 impl Bench {
-    async fn begin(model: &FakeEngine, mode: Mode, resume: Resume) -> Self {
+    pub(super) async fn begin(model: &FakeEngine, mode: Mode, resume: Resume) -> Self {
+        Self::begin_over(model, None, mode, resume).await
+    }
+
+    pub(super) async fn begin_over(model: &FakeEngine, tls: Option<Tls>, mode: Mode, resume: Resume) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let worker = tokio::spawn(serve(theirs));
         let (said, asked) = ours.into_split();
-        let mut stage = Self { asked, said, lines: Lines::default(), resume, told: Vec::new(), live: false, worker };
+        let mut stage =
+            Self { asked, said, lines: Lines::default(), resume, told: Vec::new(), live: false, status: None, worker };
         match stage.next().await {
             Some(Said::Ready { version: VERSION, role: Role::Events, .. }) => {}
             other => panic!("{other:?}"),
         }
-        let put = vec![Assigned { source: source(model, mode), resume: stage.resume.clone() }];
+        let put = vec![Assigned { source: Source { tls, ..source(model, mode) }, resume: stage.resume.clone() }];
         stage.ask(&Asked::RefreshSources { put, remove: Vec::new() }).await;
         stage
     }
@@ -84,25 +91,37 @@ impl Bench {
                     });
                 }
             }
-            Said::SourceStatus { status, .. } => self.live = status.stage == Stage::Live,
+            Said::SourceStatus { status, .. } => {
+                self.live = status.stage == Stage::Live;
+                self.status = Some(*status);
+            }
             Said::Ready { .. } | Said::Memory { .. } => {}
             Said::Error { message } => panic!("{message}"),
         }
     }
 
-    /// Reads until it is so. A test has twenty seconds for all of it.
-    async fn until(&mut self, what: impl Fn(&Self) -> bool) {
+    /// Reads until it is so. A test has a minute for all of it.
+    pub(super) async fn until(&mut self, what: impl Fn(&Self) -> bool) {
         while !what(self) {
             let said = self.next().await.expect("it goes on");
             self.note(said);
         }
     }
 
-    async fn live(&mut self) {
+    pub(super) async fn live(&mut self) {
         self.until(|stage| stage.live).await;
     }
 
-    async fn told(&mut self, count: usize) -> Vec<String> {
+    /// Ends it by order.
+    pub(super) async fn end(mut self) {
+        self.ask(&Asked::Shutdown).await;
+        while let Some(said) = self.next().await {
+            self.note(said);
+        }
+        self.worker.await.expect("no panic").expect("in order");
+    }
+
+    pub(super) async fn told(&mut self, count: usize) -> Vec<String> {
         self.until(|stage| stage.told.len() >= count).await;
         std::mem::take(&mut self.told)
     }
