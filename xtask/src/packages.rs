@@ -24,6 +24,8 @@ const FOR_TESTS: &[Needed] = &[
     Needed { package: "docker.io", program: "dockerd", why: "ports of real containers are tested" },
     Needed { package: "e2fsprogs", program: "mkfs.ext4", why: "a file system is frozen" },
     Needed { package: "openssl", program: "openssl", why: "certificates are made for receivers and engines of tests" },
+    Needed { package: "podman", program: "podman", why: "the other engine is a source, too" },
+    Needed { package: "openssh-server", program: "/usr/sbin/sshd", why: "an engine is reached over a real ssh" },
     Needed { package: "dbus-daemon", program: "dbus-daemon", why: "a desktop notification goes over a real bus" },
     Needed { package: "busybox-static", program: "busybox", why: "the image of these containers is made of it" },
 ];

@@ -53,7 +53,8 @@ pub(crate) fn entry(holder: &Holder, event: &Event) -> Entry {
         service: holder.key.service.clone(),
         mode: holder.mode.clone(),
     };
-    Entry::of_keeper(event.at, subject, event.run, event.seq, plain(&event.what))
+    let by = if holder.managed && holder.run == event.run { "a daemon" } else { "vigie run" };
+    Entry::of_keeper(event.at, subject, event.run, event.seq, plain(&event.what, by))
 }
 
 #[cfg(test)]

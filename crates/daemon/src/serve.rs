@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -189,6 +190,9 @@ fn let_go() -> std::io::Result<()> {
 }
 
 fn listen_to_signals(inputs: &mpsc::Sender<Input>) -> Result<(), StartError> {
+    // A file that may not grow any more (`ulimit -f`) is then an error of a write, as a full disk is, and no death. Caught
+    // once it stays so; a program that is started here has it as it was (execve(2)), which it would not if it were ignored.
+    let _ = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map_err(StartError::io("listen to signals"))?;
     let ends = [
         (SignalKind::terminate(), "TERM"),
         (SignalKind::interrupt(), "INT"),

@@ -6,15 +6,13 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, Join, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
@@ -23,6 +21,7 @@ use vigie_core::docker::endpoint::Endpoint;
 use vigie_core::docker::source::Tls;
 
 use crate::error::Error;
+use crate::ssh::{self, Complaint, Tunnel};
 use crate::{context, tls};
 
 /// The longest path that fits into a `sockaddr_un` with its final NUL (unix(7)).
@@ -79,7 +78,7 @@ impl Dial {
                 tls: tls.map(tls::config).transpose().map_err(settings)?,
             }),
             Endpoint::Ssh { user, host, port } => {
-                Ok(Self::Ssh { arguments: ssh(user.as_deref(), host, *port), shown: endpoint.to_string() })
+                Ok(Self::Ssh { arguments: ssh::arguments(user.as_deref(), host, *port), shown: endpoint.to_string() })
             }
             Endpoint::Context(name) => {
                 let (inner, own) = context::find(name, variable).map_err(settings)?;
@@ -106,17 +105,9 @@ impl Dial {
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
                 stream.map(|stream| Stream::Tls(Box::new(stream))).map_err(|source| self.absent(source))
             }
-            Self::Ssh { arguments, .. } => {
-                let mut command = Command::new("ssh");
-                command.args(arguments).args(["docker", "system", "dial-stdio"]).kill_on_drop(true);
-                // What it complains of, it says where nobody reads; that it ended says enough.
-                command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-                let mut child = command.spawn().map_err(|source| self.absent(source))?;
-                match (child.stdout.take(), child.stdin.take()) {
-                    (Some(out), Some(input)) => Ok(Stream::Ssh(tokio::io::join(out, input), child)),
-                    _ => Err(self.absent(ErrorKind::BrokenPipe.into())),
-                }
-            }
+            Self::Ssh { arguments, .. } => Tunnel::open(arguments)
+                .map(|tunnel| Stream::Ssh(Box::new(tunnel)))
+                .map_err(|source| self.absent(source)),
         }
     }
 
@@ -133,20 +124,9 @@ impl Dial {
         }
     }
 
-    fn absent(&self, source: std::io::Error) -> Error {
+    pub(crate) fn absent(&self, source: std::io::Error) -> Error {
         Error::Absent { at: self.to_string(), source }
     }
-}
-
-/// Nothing is asked for at a terminal, and one that is gone is noticed. All else is as the user's `ssh_config` says.
-fn ssh(user: Option<&str>, host: &str, port: Option<u16>) -> Vec<String> {
-    let options =
-        ["-T", "-oBatchMode=yes", "-oConnectTimeout=10", "-oServerAliveInterval=15", "-oServerAliveCountMax=3"];
-    let mut arguments: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-    arguments.extend(user.map(|user| format!("-l{user}")));
-    arguments.extend(port.map(|port| format!("-p{port}")));
-    arguments.extend(["--".to_owned(), host.to_owned()]);
-    arguments
 }
 
 /// Where it is, for people.
@@ -186,8 +166,17 @@ pub(crate) enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    /// With the process, which ends with it.
-    Ssh(Join<ChildStdout, ChildStdin>, #[expect(dead_code, reason = "dropping it ends it")] Child),
+    Ssh(Box<Tunnel>),
+}
+
+impl Stream {
+    /// What the program that carries it complains of, if there is one; once.
+    pub(crate) fn complaint(&mut self) -> Option<Complaint> {
+        match self {
+            Self::Ssh(tunnel) => tunnel.complaint(),
+            Self::Unix(_) | Self::Tcp(_) | Self::Tls(_) => None,
+        }
+    }
 }
 
 macro_rules! each {
@@ -196,7 +185,10 @@ macro_rules! each {
             Stream::Unix($stream) => $what,
             Stream::Tcp($stream) => $what,
             Stream::Tls($stream) => $what,
-            Stream::Ssh($stream, _) => $what,
+            Stream::Ssh(tunnel) => {
+                let $stream = &mut tunnel.stream;
+                $what
+            }
         }
     };
 }
@@ -240,13 +232,5 @@ mod tests {
             assert_eq!(resolve(text).expect("resolved").to_string(), shown);
         }
         assert!(matches!(resolve("context:none"), Err(Error::Settings { .. })));
-    }
-
-    /// ssh takes nothing of an endpoint for an option.
-    #[test]
-    fn the_arguments_of_ssh() {
-        let arguments = ssh(Some("ana"), "nas", Some(2222));
-        assert_eq!(arguments[5..], ["-lana", "-p2222", "--", "nas"]);
-        assert!(arguments.contains(&"-oBatchMode=yes".to_owned()), "a daemon has nobody to ask for a password");
     }
 }

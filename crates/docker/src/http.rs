@@ -14,6 +14,7 @@ use vigie_core::text::escaped;
 
 use crate::dial::{Dial, Stream};
 use crate::error::Error;
+use crate::ssh::Complaint;
 
 /// The largest answer that is read, in bytes: a list of ten thousand containers has half of it.
 const ANSWER: usize = 64 << 20;
@@ -109,13 +110,29 @@ impl Asked<'_> {
     }
 
     async fn begin(&self) -> Result<(http::response::Parts, Incoming, Driver), Error> {
-        let stream = self.dial.connect().await?;
+        let mut stream = self.dial.connect().await?;
+        let mut complaint = stream.complaint();
+        let mut begun = self.begin_on(stream).await;
+        if let (Err(_), Some(complaint)) = (&begun, &mut complaint)
+            && let Some(why) = complaint.last_line().await
+        {
+            // What carries the connection knows better why there is none.
+            return Err(self.dial.absent(std::io::Error::other(why)));
+        }
+        if let Ok((_, _, driver)) = &mut begun {
+            driver.complaint = complaint;
+        }
+        begun
+    }
+
+    async fn begin_on(&self, stream: Stream) -> Result<(http::response::Parts, Incoming, Driver), Error> {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
-        let driver = Driver(tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             // What goes wrong here, the request or its body tells as well.
             let _ = connection.await;
-        }));
+        });
+        let driver = Driver { task, complaint: None };
         let request = Request::builder()
             .method(self.method.clone())
             .uri(self.path)
@@ -158,11 +175,16 @@ fn cause(error: &dyn std::error::Error) -> String {
 }
 
 /// The task that moves the bytes of a connection. Dropping it closes the connection.
-struct Driver(JoinHandle<()>);
+struct Driver {
+    task: JoinHandle<()>,
+    /// Read as long as the connection lives: whoever writes it must not wait.
+    complaint: Option<Complaint>,
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.0.abort();
+        self.complaint = None;
+        self.task.abort();
     }
 }
 

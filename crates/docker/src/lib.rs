@@ -35,6 +35,7 @@ mod fake;
 pub mod holder;
 pub mod http;
 pub mod place;
+mod ssh;
 mod tls;
 pub mod watch;
 

@@ -61,7 +61,8 @@ impl Engine {
         let info: Info = self.get_within("/info", self.patience).await?;
         Ok(About {
             identity: Identity {
-                id: info.id.filter(|id| !id.is_empty()),
+                // Podman invents another one for each answer.
+                id: info.id.filter(|id| !id.is_empty() && !spoken.podman),
                 name: info.name,
                 version: info.server_version,
                 api: self.api().await?,

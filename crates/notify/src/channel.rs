@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::dial::{Place, Reach};
+use crate::guard;
 use crate::kinds::{self, Http};
 use crate::smtp::Mail;
 use crate::url::Url;
@@ -118,10 +119,35 @@ impl Channel {
         &self.shown
     }
 
+    /// Why nothing that is sent can arrive: its URL names an address of this machine or of a private network, and does not
+    /// allow that. Of a name nobody knows before it is dialled where it leads; there it is judged again.
+    pub fn refused(&self) -> Option<String> {
+        let place = match &self.target {
+            Target::Http(http) => http.place(),
+            Target::Mail(mail) => mail.place(),
+            Target::Syslog { place, .. } => place.as_ref()?,
+            Target::Command { .. } | Target::Desktop { .. } | Target::Journald { .. } => return None,
+        };
+        if place.reach.private {
+            return None;
+        }
+        let why = match place.host.parse() {
+            Ok(address) => guard::reason(address)?,
+            Err(_) => is_localhost(&place.host).then_some("this machine")?,
+        };
+        Some(format!("{} is {why}, and the channel does not allow that", place.host))
+    }
+
     /// What a receiver said, without the secrets of the channel.
     pub fn scrub(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
     }
+}
+
+/// RFC 6761, section 6.3: these names never lead anywhere else.
+fn is_localhost(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 fn unknown(scheme: &str) -> UrlError {

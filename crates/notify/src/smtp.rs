@@ -36,6 +36,11 @@ pub(crate) struct Mail {
 const LINE: usize = 4096;
 
 impl Mail {
+    /// Where the server is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     pub(crate) fn parse(url: &mut Url, reach: &Reach) -> Result<(Self, String), String> {
         if url.host.is_empty() {
             return Err("the host is missing".to_owned());

@@ -16,7 +16,8 @@ pub(crate) fn info(state: &State) -> String {
     let windows = state.faults.kind == Kind::Windows;
     let counted = |wanted: &str| state.containers.values().filter(|container| container.state == wanted).count();
     let mut info = json!({
-        "ID": ID,
+        // Podman invents another one for each answer.
+        "ID": if state.faults.kind.is_podman() { format!("podman-{}", state.now()) } else { ID.to_owned() },
         "Name": "model",
         "ServerVersion": server_version(state),
         "SystemTime": rfc3339(state.now()),

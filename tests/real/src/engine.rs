@@ -1,4 +1,4 @@
-//! A container engine of a test's own: dockerd in network, mount and PID namespaces that end with it.
+//! A container engine of a test's own: dockerd, or Podman's service, in network, mount and PID namespaces that end with it.
 //!
 //! Nothing of the machine is touched: no bridge, no packet filter, no mount, no folder outside of the world's. The first
 //! process of the PID namespace is a shell; when it is killed the kernel kills everything that the engine started, however
@@ -15,15 +15,33 @@ use crate::wait::{LONG, until, within};
 use crate::world::World;
 use crate::{is_root, skip};
 
-/// What must be there; of Debian's packages `docker.io`, `busybox-static` and `util-linux`.
-const PROGRAMS: [&str; 6] = ["dockerd", "docker", "docker-proxy", "busybox", "unshare", "setpriv"];
+/// What must be there; of Debian's packages `docker.io`, `busybox-static` and `util-linux`. Podman's runtime is the one that
+/// Docker brings: its own does not work with hybrid cgroups.
+const PROGRAMS: [&str; 7] = ["dockerd", "docker", "docker-proxy", "runc", "busybox", "unshare", "setpriv"];
 
 /// The name of the image that is made of busybox.
 pub const IMAGE: &str = "vigie-test";
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Docker,
+    Podman,
+}
+
+impl Kind {
+    /// How its command line begins, with a NUL after each argument.
+    fn program(self) -> &'static str {
+        match self {
+            Self::Docker => "dockerd\0",
+            Self::Podman => "podman\0",
+        }
+    }
+}
+
 /// One engine. Dropping it ends it and everything in it.
 #[derive(Debug)]
 pub struct Engine {
+    kind: Kind,
     /// `unshare`; its child is the first process of the PID namespace, which is killed with it.
     child: Child,
     dir: PathBuf,
@@ -31,13 +49,26 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts one in the folder of a world. `None` where that cannot be done; then `test` was skipped, with the reason.
+    /// Starts dockerd in the folder of a world. `None` where that cannot be done; then `test` was skipped, with the reason.
     pub fn start(world: &World, test: &str, options: &[&str]) -> Option<Self> {
         Self::named("engine", world, test, options)
     }
 
     /// The same, under a name of its own: for one of several in a world.
     pub fn named(name: &str, world: &World, test: &str, options: &[&str]) -> Option<Self> {
+        Self::start_kind(Kind::Docker, name, world, test, options)
+    }
+
+    /// Starts Podman's service, which is spoken to as Docker is.
+    pub fn podman(world: &World, test: &str) -> Option<Self> {
+        if !on_path("podman") {
+            skip(test, "podman is missing; on Debian: apt-get install podman");
+            return None;
+        }
+        Self::start_kind(Kind::Podman, "engine", world, test, &[])
+    }
+
+    fn start_kind(kind: Kind, name: &str, world: &World, test: &str, options: &[&str]) -> Option<Self> {
         if !is_root() {
             skip(test, "only root may start a container engine");
             return None;
@@ -52,30 +83,53 @@ impl Engine {
         let of = dir.parent().and_then(Path::file_name).expect("a world has a folder").to_string_lossy().into_owned();
         let cgroup = format!("docker-of-{of}-{name}");
         let at = |name: &str| dir.join(name).display().to_string();
-        // It is told to leave the machine's packet filter alone; its proxy is what the tests are about.
         // When a file `again` is there once it has ended, everything that it left is ended, and it is started again as soon as
         // `go` is there, too. A file `spare` leaves alone what it left: for an engine that finds its containers again.
         let script = "busybox ip link set lo up; \"$@\" & wait; while [ -e again ]; do [ -e spare ] || kill -KILL -1; \
             while [ ! -e go ]; do busybox sleep 0.1; done; rm -f go pid exec/containerd/*.pid; \"$@\" & wait; done";
+        // Podman and its runtime keep state there, and locks.
+        let own = match kind {
+            Kind::Docker => String::new(),
+            Kind::Podman => "mount -t tmpfs run /run && mount -t tmpfs shm /dev/shm || exit 1; ".to_owned(),
+        };
         // It dies with this thread, whatever becomes of the test.
         let mut command = Command::new("setpriv");
+        command.env_clear().env("PATH", PATH).env("HOME", &dir);
         command.args(["--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork"]);
         command.args(["--kill-child", "--mount-proc"]);
-        command.args(["sh", "-c", script, "engine", "dockerd", "--iptables=false", "--ip6tables=false"]);
-        command.args(["--ip-forward=false", "--ip-masq=false", "--storage-driver", "vfs"]);
-        command.args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")]);
-        command.args(["--host", &format!("unix://{}", at("docker.sock")), "--cgroup-parent", &format!("/{cgroup}")]);
+        command.args(["sh", "-c", &format!("{own}{script}"), "engine"]);
+        let socket = format!("unix://{}", at("docker.sock"));
+        match kind {
+            Kind::Docker => {
+                // It is told to leave the machine's packet filter alone; its proxy is what the tests are about.
+                command.args(["dockerd", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]);
+                command.args(["--ip-masq=false", "--storage-driver", "vfs", "--data-root", &at("data")]);
+                command.args(["--exec-root", &at("exec"), "--pidfile", &at("pid"), "--host", &socket]);
+                command.args(["--cgroup-parent", &format!("/{cgroup}")]);
+            }
+            Kind::Podman => {
+                let runtime = on_path_of("runc").expect("looked at before");
+                command.args(["podman", "--root", &at("data"), "--runroot", &at("exec"), "--tmpdir", &at("tmp")]);
+                command.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]);
+                command.arg("--runtime").arg(runtime).args(["system", "service", "--time", "0", &socket]);
+                // Who watches a container has no cgroup of its own then, which nobody would remove.
+                std::fs::write(dir.join("containers.conf"), "[containers]\ncgroups = \"no-conmon\"\n")
+                    .expect("written");
+                command.env("CONTAINERS_CONF", dir.join("containers.conf"));
+            }
+        }
         command.current_dir(&dir);
-        command.args(options).env_clear().env("PATH", PATH).env("HOME", &dir);
+        command.args(options);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor")).stderr(log);
         let child = command.spawn().expect("unshare is there");
-        let mut engine = Self { child, dir, cgroup };
+        let mut engine = Self { kind, child, dir, cgroup };
         let ready = within(LONG, || (engine.ended() || engine.answers()).then_some(()));
         if ready.is_none() || engine.ended() {
             let log = std::fs::read_to_string(engine.dir.join("log")).unwrap_or_default();
             let last: Vec<&str> = log.lines().rev().take(5).collect();
             // A container without the right to make namespaces, for one.
-            skip(test, &format!("dockerd does not run on this machine: {}", last.join(" | ")));
+            let program = kind.program().trim_end_matches('\0');
+            skip(test, &format!("{program} does not run on this machine: {}", last.join(" | ")));
             return None;
         }
         engine.import();
@@ -102,7 +156,9 @@ impl Engine {
     /// `docker run -d --name NAME OPTIONS… IMAGE busybox ARGS…`; returns its id.
     #[track_caller]
     pub fn run(&self, name: &str, options: &[&str], busybox: &[&str]) -> String {
-        let front = ["run", "--detach", "--name", name];
+        // dockerd puts them there by itself.
+        let parent = format!("--cgroup-parent=/{}", self.cgroup);
+        let front = ["run", "--detach", "--name", name, &parent];
         let args = [&front[..], options, &[IMAGE, "/busybox"], busybox].concat();
         self.docker(&args).run().code(0).text().trim().to_owned()
     }
@@ -126,8 +182,8 @@ impl Engine {
     /// The engine's own process.
     #[track_caller]
     pub fn dockerd(&self) -> Process {
-        let socket = self.host();
-        let found = processes(|line| line.starts_with("dockerd\0") && line.contains(&socket)).first().copied();
+        let (socket, program) = (self.host(), self.kind.program());
+        let found = processes(|line| line.starts_with(program) && line.contains(&socket)).first().copied();
         let pid = found.expect("it runs");
         Process::open(pid, |_| true).expect("it runs")
     }

@@ -1,5 +1,6 @@
 //! The journal (R6.11, R10.1): everything that happened, each once.
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use vigie_real_tests::{World, until};
 
@@ -57,6 +58,24 @@ fn followed_and_in_parts() {
     let at = all[3]["at"].as_str().expect("a time");
     let since = part(&["--since", at]);
     assert!(since.contains(&all[3]) && since.len() < all.len());
+    let until = part(&["--until", at]);
+    assert!(until.contains(&all[3]) && until.len() < all.len());
+    let then = part(&["--since", at, "--until", at]);
+    assert!(then.contains(&all[3]) && then.iter().all(|event| event["at"] == at), "{then:#?}");
+    let of = |kinds: &[&str]| {
+        let kinds = |event: &&Value| event["kind"].as_str().is_some_and(|kind| kinds.contains(&kind));
+        all.iter().filter(kinds).cloned().collect::<Vec<Value>>()
+    };
+    assert_eq!(part(&["--kind", "started,exited", "--kind", "ready"]), of(&["started", "exited", "ready"]));
+    assert!(part(&["--kind", "gave_up"]).is_empty());
+    let wrong = world.vigie(&["events", "--kind", "exitd"]).run().code(2);
+    assert!(wrong.errors().contains("'exited'"), "{wrong}");
+    // What no daemon has journalled yet is chosen in the same way.
+    world.daemon().kill();
+    world.run("x", &["exit", "7"]).run().code(7);
+    let exits = part(&["--kind", "exited"]);
+    assert_eq!(exits.last().map(|event| (&event["service"], &event["seq"])), Some((&"x".into(), &Value::Null)));
+    assert!(exits.iter().all(|event| event["kind"] == "exited"), "{exits:#?}");
 }
 
 /// What `vigie run` did is in the journal too, once a daemon has looked.
@@ -77,6 +96,35 @@ fn runs_without_a_daemon_are_told_once() {
     runs.sort_unstable();
     runs.dedup();
     assert_eq!(runs.len(), count, "one of them is told twice: {}", world.story());
+}
+
+/// A file that must not grow (`ulimit -f`) is a full disk: the signal that comes with it ends nobody, services are ended and
+/// started all the same, and what could not be written is written later.
+#[test]
+fn a_file_that_must_not_grow() {
+    let world = World::new();
+    world.manifest("[service.a]\ncommand = \"@hostile wait\"\nready = { log = \"^ready\" }\n");
+    world.vigie(&["up", "-d"]).run().code(0);
+    let daemon = world.status()["daemon"]["pid"].clone();
+    let pid = daemon.as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).expect("a PID");
+    let limit = |current| {
+        let limits = Rlimit { current, maximum: None };
+        prlimit(Some(pid), Resource::Fsize, limits).expect("ours");
+    };
+    limit(Some(0));
+    let first = world.pid("a");
+    world.vigie(&["restart", "a", "--yes"]).run().code(0);
+    let second = world.pid("a");
+    assert_ne!(first, second);
+    let journalled = |kind: &str| world.events_of("a", kind).iter().filter(|event| event["seq"].is_u64()).count();
+    assert_eq!(journalled("started"), 1, "nothing could be written: {}", world.story());
+    let unwritten = world.events_of("a", "started").pop().expect("the keeper wrote it down");
+    assert_eq!((&unwritten["seq"], &unwritten["detail"]["by"]), (&Value::Null, &"a daemon".into()));
+    limit(None);
+    until("it is written", || (journalled("ready") == 2).then_some(()));
+    let kinds = ["locked", "started", "ready", "stopping", "exited", "empty"];
+    assert_eq!(kinds.map(journalled), [2, 2, 2, 1, 1, 1], "{kinds:?} {}", world.story());
+    assert_eq!(world.status()["daemon"]["pid"], daemon);
 }
 
 /// A damaged journal is set aside and told of, never silently dropped; the services go on.

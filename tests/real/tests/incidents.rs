@@ -249,7 +249,15 @@ fn channels_by_hand() {
     world.vigie(&["notify", "add", "good", "-"]).input(format!("{}?private=allow\n", good.url("/x"))).run().code(0);
     world.vigie(&["notify", "add", "good", &good.url("/x")]).run().code(2);
     world.vigie(&["notify", "add", "bad", &bad.url("/x"), "--private"]).run().code(0);
-    world.vigie(&["notify", "add", "near", &good.url("/x")]).run().code(0);
+    let refused = world.vigie(&["notify", "add", "near", &good.url("/x")]).run().code(2);
+    assert!(refused.errors().contains("--private"), "{refused}");
+    // As a name would be that leads here: it is judged again when something is sent.
+    world.vigie(&["notify", "add", "near", &good.url("/x"), "--private"]).run().code(0);
+    let book = world.home().join("config/channels.json");
+    let mut channels: Value = serde_json::from_slice(&std::fs::read(&book).expect("a file")).expect("JSON");
+    let near = channels["channels"].as_array_mut().and_then(|all| all.iter_mut().find(|one| one["name"] == "near"));
+    near.expect("it is there")["private"] = false.into();
+    std::fs::write(&book, channels.to_string()).expect("written");
     world.vigie(&["notify", "add", "gone", "http://127.0.0.1:1/", "--private"]).run().code(0);
 
     shows(&world.vigie(&["notify", "test", "good"]).run().code(0), "status 200 OK: there");
@@ -269,7 +277,6 @@ fn channels_by_hand() {
     world.vigie(&["notify", "rm", "good", "gone"]).run().code(0);
     assert_eq!(json(&world, &["notify", "ls", "--json"])["channels"].as_array().map(Vec::len), Some(2));
     // What others may read is no secret any more.
-    let book = world.home().join("config/channels.json");
     std::fs::set_permissions(&book, std::fs::Permissions::from_mode(0o644)).expect("ours");
     let refused = world.vigie(&["notify", "ls"]).run().code(7);
     assert!(refused.errors().contains("chmod 600"), "{refused}");

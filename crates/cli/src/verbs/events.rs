@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, btree_map};
 use std::io::Write as _;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use unicode_width::UnicodeWidthStr as _;
 use vigie_api::journal::JournalLine;
 use vigie_core::clock::Wall;
 use vigie_core::identity::RunId;
-use vigie_core::journal::{Entry, Subject};
+use vigie_core::journal::{Entry, KINDS, Subject};
 use vigie_core::target::Target;
 use vigie_os::place::Place;
 use vigie_os::watch::Watch;
@@ -35,9 +36,11 @@ const LATE: Duration = Duration::from_secs(2);
 #[command(
     long_about = "Show the journal: starts, readiness, stops with every rung, exits, restarts, what happens to the containers \
         of sources, and stretches of time about which nothing is known. It needs no daemon: what keepers wrote down and \
-        no daemon has journalled yet is shown in its place in time, without a number. Points in time are written as for `logs`.",
+        no daemon has journalled yet is shown in its place in time, without a number. Points in time are written as for `logs`.\n\n\
+        Kinds are those of the JSON: exited, ready, gap, container_event, incident_opened and so on. A wrong one lists all.",
     after_help = "Examples:\n  \
         vigie events --since 1h\n  \
+        vigie events api --kind exited,stuck --since yesterday --until today\n  \
         vigie events container:web source:nas\n  \
         vigie events -f --json"
 )]
@@ -48,12 +51,19 @@ pub(crate) struct Args {
     /// Go on with what happens from now on
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// Only the last N; absent: 100, or all with --since
+    /// Only the last N; absent: 100, or all with --since or --until
     #[arg(short = 'n', long = "lines", value_name = "N")]
     pub(crate) lines: Option<u32>,
     /// Only from then on
     #[arg(long, value_name = "TIME", value_parser = when)]
     pub(crate) since: Option<Wall>,
+    /// Only until then
+    #[arg(long, value_name = "TIME", value_parser = when, conflicts_with = "follow")]
+    pub(crate) until: Option<Wall>,
+    /// Only of these kinds, separated by commas
+    #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', hide_possible_values = true,
+          value_parser = PossibleValuesParser::new(KINDS))]
+    pub(crate) kinds: Vec<String>,
     /// For programs: one object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -62,12 +72,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Verdict {
     let place = context::place()?;
     let watch = if args.follow { Some(watch(&place)?) } else { None };
-    let limit = match (args.lines, args.since) {
+    let limit = match (args.lines, args.since.or(args.until)) {
         (None, None) => Some(LAST),
         (lines, _) => lines,
     };
     let subjects: Vec<SubjectFilter> = args.targets.iter().map(subject).collect::<Result<_, _>>()?;
-    let mut query = Query { since: args.since, limit, newest: true, subjects: subjects.clone(), ..Query::default() };
+    let all = Query { kinds: args.kinds.clone(), subjects: subjects.clone(), ..Query::default() };
+    let mut query = Query { since: args.since, until: args.until, limit, newest: true, ..all.clone() };
     let mut reader = None;
     let mut first = true;
     let mut pause = SOON;
@@ -81,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Verdict {
             Some(reader) => {
                 let found = reader.read(&query)?;
                 if let Some(last) = found.last() {
-                    query = Query { after: last.seq, subjects: subjects.clone(), ..Query::default() };
+                    query = Query { after: last.seq, ..all.clone() };
                 }
                 lines.extend(found.iter().map(|stored| JournalLine::new(stored.seq, &stored.entry)));
             }
@@ -93,7 +104,7 @@ pub(crate) fn run(args: &Args) -> Verdict {
         }
         if std::mem::take(&mut first) {
             for entry in unjournalled(&place, reader.as_ref(), args.since)? {
-                if !subjects.is_empty() && !subjects.iter().any(|subject| is_about(&entry.subject, subject)) {
+                if !is_wanted(&entry, args, &subjects) {
                     continue;
                 }
                 insert(&mut lines, JournalLine::new(None, &entry));
@@ -130,6 +141,13 @@ fn subject(target: &Target) -> Result<SubjectFilter, Failure> {
             Err(Failure::usage(format!("the journal knows no {target}")).hint("name the service that it belongs to"))
         }
     }
+}
+
+/// As the journal would choose.
+fn is_wanted(entry: &Entry, args: &Args, subjects: &[SubjectFilter]) -> bool {
+    args.until.is_none_or(|until| entry.at <= until)
+        && (args.kinds.is_empty() || args.kinds.iter().any(|kind| kind == entry.what.kind()))
+        && (subjects.is_empty() || subjects.iter().any(|subject| is_about(&entry.subject, subject)))
 }
 
 /// Keepers write about services alone.

@@ -48,7 +48,7 @@ pub struct Cursor {
 /// Who an engine is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Its own id: two names for one engine have one.
+    /// Its own id: two names for one engine have one. Podman has none.
     pub id: Option<String>,
     /// The name of its machine.
     pub name: Option<String>,

@@ -122,18 +122,18 @@ fn remember(service: &Service, event: &run::Event) -> What {
             let ending = present.and_then(|run| run.ending_since);
             What::Empty { after: ending.map(|since| Span(event.mono.since(since))) }
         }
-        other => plain(other),
+        other => plain(other, "vigie run"),
     }
 }
 
-/// What the journal keeps of an event of a run of which nothing else is known: one of `vigie run`, which no daemon
-/// started.
-pub fn plain(what: &run::What) -> What {
+/// What the journal keeps of an event of a run of which nothing else is known than who started it: one of `vigie run`, or
+/// one of a daemon that could not write it down.
+pub fn plain(what: &run::What, by: &str) -> What {
     match what {
         run::What::Locked { .. } => What::Locked,
         run::What::Survivors { of, count } => What::SurvivorsEnded { of: *of, count: *count },
         run::What::Started { main, containment, .. } => {
-            What::Started { main_pid: main.pid, containment: *containment, by: "vigie run".to_owned(), attempt: 0 }
+            What::Started { main_pid: main.pid, containment: *containment, by: by.to_owned(), attempt: 0 }
         }
         run::What::Adopted { main, containment, started, .. } => What::AdoptedStray {
             main_pid: main.pid,

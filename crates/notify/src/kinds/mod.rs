@@ -115,6 +115,11 @@ pub(crate) fn parse(scheme: &str, url: &mut Url, reach: &Reach) -> Result<(Http,
 }
 
 impl Http {
+    /// Where it is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// The request that tells the message.
     pub(crate) fn post(&self, message: &Message, host: &str) -> Post {
         let (content, body) = match self.kind {

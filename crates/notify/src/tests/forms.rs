@@ -92,3 +92,27 @@ fn what_receivers_say_is_scrubbed() {
     let clean = channel.scrub(&said);
     assert_eq!(clean, "cannot POST /hook/***?sig=*** for anna *** (***)");
 }
+
+/// What cannot arrive is known before anything is sent, where the URL names an address; a name is judged when it is dialled.
+#[test]
+fn addresses_that_are_refused_are_known_before() {
+    for (url, private, word) in [
+        ("http://127.0.0.1:9000/x", false, Some("127.0.0.1 is this machine")),
+        ("http://[::ffff:10.0.0.1]/x", false, Some("a private network")),
+        ("ntfy://192.168.1.5/topic", false, Some("a private network")),
+        ("smtp://LocalHost/?to=a@b", false, Some("this machine")),
+        ("slack://T/B/K?api=http://mock.localhost:81", false, Some("this machine")),
+        ("syslog://10.0.0.9", false, Some("a private network")),
+        ("http://169.254.169.254/latest", false, Some("metadata")),
+        ("http://127.0.0.1:9000/x", true, None),
+        ("http://127.0.0.1/x?private=allow", false, None),
+        ("http://1.1.1.1/x", false, None),
+        ("http://localhost.example/x", false, None),
+        ("command:/usr/bin/alert", false, None),
+        ("syslog:", false, None),
+    ] {
+        let refused = Channel::parse(url, private).expect(url).refused();
+        assert_eq!(refused.is_some(), word.is_some(), "{url}: {refused:?}");
+        assert!(refused.unwrap_or_default().contains(word.unwrap_or_default()), "{url}");
+    }
+}

@@ -22,9 +22,9 @@ const LONGEST: u64 = 64 << 10;
     long_about = "Add a channel. Its kind and what it needs stand in its URL; 'vigie notify --help' lists the forms, \
         docs/notify.md explains them. A URL given as an argument can be seen by others of this machine for a moment and \
         stays in the history of the shell: '-' reads it from standard input.\n\n\
-        Addresses of this machine and of private networks are refused when a message is sent, unless --private (or \
-        private=allow in the URL) allows them.\n\n\
-        Exit code 2: the URL is none, or there is a channel of this name.",
+        Addresses of this machine and of private networks are refused, unless --private (or private=allow in the URL) \
+        allows them: here where the URL names one, and whenever a message is sent, whatever a name then leads to.\n\n\
+        Exit code 2: the URL is none, its address is refused, or there is a channel of this name.",
     after_help = "Examples:\n  \
         vigie notify add phone ntfy://ntfy.sh/my-secret-topic\n  \
         vigie notify add ops 'smtps://me:secret@mail.example.com/?to=ops@example.com'\n  \
@@ -58,6 +58,9 @@ pub(super) fn run(args: &Args) -> Verdict {
         args.url.clone()
     };
     let channel = Channel::parse(&url, args.private).map_err(|error| Failure::usage(error.to_string()))?;
+    if let Some(why) = channel.refused() {
+        return Err(Failure::usage(why).hint("with --private it may reach this machine and private networks"));
+    }
     let place = context::place()?;
     let since = vigie_os::clock::now().wall;
     let entry = Entry { name: args.name.clone(), url, private: args.private, since };
