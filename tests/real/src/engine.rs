@@ -232,6 +232,8 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        // On cgroup v1 what is frozen does not die: a test that failed may have left a container paused.
+        thaw(&Path::new("/sys/fs/cgroup/freezer").join(&self.cgroup));
         // With `--kill-child` its child gets SIGKILL, too, and with that one the whole namespace.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -261,6 +263,16 @@ fn processes(wanted: impl Fn(&str) -> bool) -> Vec<u32> {
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let line = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     pids.filter(|pid| wanted(&String::from_utf8_lossy(&line(pid)))).collect()
+}
+
+/// The folder's groups and those in them. Whoever cannot be thawed was not frozen.
+fn thaw(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            thaw(&entry.path());
+        }
+    }
+    let _ = std::fs::write(dir.join("freezer.state"), "THAWED");
 }
 
 /// The folder and those in it; a moment after the last process they may still be busy.

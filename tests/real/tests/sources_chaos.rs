@@ -142,9 +142,9 @@ fn with_a_real_engine() {
             continue;
         }
         if draws.below(2) == 0 {
-            kill_worker(&world)
+            kill_worker(&world);
         } else {
-            kill_daemon(&world)
+            kill_daemon(&world);
         }
         draws.moment(50);
         happen(&["unpause", "web"]);

@@ -90,7 +90,7 @@ fn live(engine: &Engine, fate: &'static str, number: usize) -> (String, String, 
         "oom" => {
             // More than it may have: it grows until the kernel says no.
             let limits = ["--network", "none", "--memory", "8m", "--memory-swap", "8m"];
-            let id = engine.run(&name, &limits, &["tail", "-c", "1g", "/dev/zero"]);
+            let id = engine.run(&name, &limits, &["awk", "BEGIN { s = \"x\"; while (1) s = s s }"]);
             (name, id, "die")
         }
         "flap" => {
