@@ -83,16 +83,24 @@ fn with_the_fake_engine() {
                 let action =
                     ["create", "start", "kill", "die", "stop", "destroy"][usize::try_from(number % 6).expect("small")];
                 engine.happen_with(action, &id, &[("signal", "15"), ("exitCode", "143")]);
-                std::thread::park_timeout(Duration::from_millis(15));
+                // So slow that the engine still has what happens during the first delay.
+                std::thread::park_timeout(Duration::from_millis(60));
             }
         });
         let rounds = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..rounds() {
                 draws.moment(700);
                 match draws.below(10) {
-                    0 => engine.restart(),
-                    1 => engine.break_streams(),
-                    2 => engine.burst(400, "kill", "c0", &[("signal", "18")]),
+                    kind @ 0..=2 => {
+                        match kind {
+                            0 => engine.restart(),
+                            1 => engine.break_streams(),
+                            _ => engine.burst(400, "kill", "c0", &[("signal", "18")]),
+                        }
+                        // Whoever is away while everything else is killed shows nothing.
+                        until("it is listened to again", || (engine.listeners() > 0).then_some(()));
+                        world.wait_live("nas");
+                    }
                     3..=6 => kill_worker(&world),
                     _ => kill_daemon(&world),
                 }
@@ -139,6 +147,8 @@ fn with_a_real_engine() {
             draws.moment(200);
             engine.again();
             recordings.push(Recording::begin(&engine.socket()));
+            // Whoever is away while everything else is killed shows nothing.
+            world.wait_live("nas");
             continue;
         }
         if draws.below(2) == 0 {

@@ -12,9 +12,13 @@ use super::{Deed, Dispatch};
 use crate::sources::{self, Heard};
 
 impl Dispatch {
-    pub(super) fn hear_worker(&mut self, heard: Heard) {
+    pub(super) fn hear_worker(&mut self, mut heard: Heard) {
+        let room = heard.take_room();
         let batch = self.parts.sources.hear(heard, clock::now().wall, &self.parts.log);
-        self.record(batch.entries, batch.documents);
+        let ticket = self.record(batch.entries, batch.documents);
+        if let Some(room) = room {
+            self.after(ticket, Deed::Free(room));
+        }
     }
 
     pub(super) fn change_sources(&mut self, request: Request, reply: oneshot::Sender<Answer>) {

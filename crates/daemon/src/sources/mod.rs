@@ -10,7 +10,7 @@ mod service;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use vigie_api::SCHEMA;
 use vigie_api::report::FailureDetail;
@@ -77,12 +77,24 @@ pub(crate) enum Heard {
         connection: u64,
         /// What.
         said: Box<Said>,
+        /// The room that it takes until it is stored.
+        room: Option<OwnedSemaphorePermit>,
     },
     /// It is gone.
     Gone {
         /// The number of its connection.
         connection: u64,
     },
+}
+
+impl Heard {
+    /// The room that it takes, for whoever frees it.
+    pub(crate) fn take_room(&mut self) -> Option<OwnedSemaphorePermit> {
+        match self {
+            Self::Said { room, .. } => room.take(),
+            Self::Came { .. } | Self::Gone { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -164,7 +176,7 @@ impl Sources {
                     self.held.values_mut().for_each(|held| held.status = None);
                 }
             }
-            Heard::Said { connection, said } => {
+            Heard::Said { connection, said, .. } => {
                 if self.worker.as_ref().is_some_and(|worker| worker.connection == connection) {
                     return self.said(*said, now, log);
                 }

@@ -9,8 +9,9 @@ use vigie_wire::worker::Said;
 /// Messages that may wait.
 const MESSAGES: usize = 4096;
 
-/// Things told that may wait, in all of them: some eight mebibytes. What comes in one piece from an engine is one message.
-const TOLD: usize = 16_384;
+/// Things told that may wait, in all of them: some thirty mebibytes, and a second of an engine that never rests. What comes in one
+/// piece from an engine is one message.
+const TOLD: usize = 65_536;
 
 /// There is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

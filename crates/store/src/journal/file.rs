@@ -55,14 +55,20 @@ const SCHEMA: &str = "
 /// For a large transaction, in KiB.
 const ROOM: i64 = 4096;
 
-/// More pages may stay in memory.
+/// So many pages of the log may pile up while large ones come one after the other: otherwise each would move its own into the main
+/// file, and wait for the disk twice more. The next small one moves them.
+const PILE: i64 = 4096;
+
+/// More pages may stay in memory, and in the log.
 pub(super) fn make_room(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "cache_size", -ROOM)
+    connection.pragma_update(None, "cache_size", -ROOM)?;
+    connection.pragma_update(None, "wal_autocheckpoint", PILE)
 }
 
 /// As many as always, and what that leaves over goes back.
 pub(super) fn give_room_back(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -FORMAT.cache)?;
+    connection.pragma_update(None, "wal_autocheckpoint", FORMAT.checkpoint_pages)?;
     connection.release_memory()
 }
 

@@ -189,6 +189,27 @@ fn ten_thousand_containers() {
     assert!(of_kind(&world.told(&["source:nas"]), "gap").is_empty());
 }
 
+/// Row D5: one that is removed while it hangs in its own question leaves nothing behind, and what is answered later is nobody's.
+#[test]
+fn removed_while_it_hangs() {
+    let world = World::new();
+    let engine = FakeEngine::start(Faults::default());
+    followed(&world, &engine);
+    let other = FakeEngine::start(Faults::default());
+    other.freeze(true);
+    world.vigie(&["source", "add", "hung", &other.endpoint()]).run().code(0);
+    until("it is asked", || (world.source("hung")["stage"] == "connecting").then_some(()));
+    world.vigie(&["source", "rm", "hung"]).run().code(0);
+    other.freeze(false);
+    other.happen("create", "nobody");
+    engine.happen("create", "web");
+    world.wait_last("container:nas/web", "create");
+    assert_eq!(world.sources()["sources"].as_array().map(Vec::len), Some(1));
+    let kinds: Vec<_> = world.told(&["source:hung"]).iter().map(|event| event["kind"].clone()).collect();
+    assert_eq!(kinds, ["source_changed", "source_changed"]);
+    assert_eq!(other.listeners(), 0);
+}
+
 /// An engine that takes seconds for everything is followed all the same.
 #[test]
 fn a_slow_engine() {
