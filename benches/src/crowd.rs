@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::failure::{Failure, Result};
 use crate::floor::Bare;
+use crate::procs;
 use crate::rollcall::RollCall;
 use crate::site::{Arena, Site};
 
@@ -64,6 +65,14 @@ impl Crowd {
         command.stdin(Stdio::from(OwnedFd::from(listener)));
         self.bare.start(command)?;
         Ok((port, self.calls.next(LIMIT)?.pid))
+    }
+
+    /// The numbers of all of them.
+    ///
+    /// # Errors
+    /// When the processes cannot be looked at.
+    pub(crate) fn pids(&self) -> Result<Vec<u32>> {
+        procs::copies(&self.arena.mark, &self.arena.site.crowd)
     }
 
     fn command(&self, listeners: usize, others: usize) -> Command {

@@ -13,9 +13,11 @@
 //! - Services tell by themselves when they run ([`rollcall`]) and when their output was read (`emit`), so that no polling
 //!   disturbs what is measured.
 
+mod cgroups;
 mod command;
 mod crowd;
 mod document;
+mod engine;
 mod failure;
 mod floor;
 mod machine;

@@ -1,5 +1,6 @@
 //! What is measured: one module each.
 
+mod containers;
 mod events;
 mod footprint;
 mod logs;
@@ -34,6 +35,7 @@ pub(crate) const ALL: &[(&str, &str, Measure)] = &[
     ("scan", "all processes of the machine", scan::measure),
     ("ports", "who holds a port", ports::measure),
     ("samples", "storing what is measured, and reading it back", samples::measure),
+    ("containers", "what containers use: by files, and by their engine", containers::measure),
     ("events", "Docker events, from the engine into the journal", events::measure),
     ("offline", "memory over time, with a source that is away", offline::measure),
     ("rounds", "who keeps services exactly once, and stops them for real", rounds::measure),

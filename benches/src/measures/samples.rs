@@ -163,7 +163,7 @@ fn batch(subjects: &[Arc<Subject>], second: u64) -> Batch {
 /// Values that move as those of a process do.
 fn values(n: u64, second: u64) -> Box<[u8]> {
     let noise = (n ^ second.wrapping_mul(0x9e37_79b9)).wrapping_mul(0xd1b5_4a32_d192_ed03) >> 20;
-    let readings = Metric::ALL.map(|metric| {
+    let readings = Metric::OF_RUNS.map(|metric| {
         let value = match metric {
             Metric::CpuOfCore => noise % 40_000,
             Metric::CpuOfHost => noise % 40_000 / 8,
@@ -173,6 +173,7 @@ fn values(n: u64, second: u64) -> Box<[u8]> {
             Metric::Processes => 1 + n % 5,
             Metric::Threads => 4 + n % 30,
             Metric::Descriptors => 20 + noise % 50,
+            _ => 0,
         };
         (metric, value)
     });

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use vigie_core::identity::RunId;
-use vigie_core::incidents::{Incident, RuleName, Severity, Silence, Standing};
+use vigie_core::incidents::{Incident, RuleId, Severity, Silence, Standing};
 use vigie_core::name::Name;
 
 use crate::time::Millis;
@@ -32,7 +32,7 @@ pub struct Shown {
     /// How grave it is.
     pub severity: Severity,
     /// The rule that found it.
-    pub rule: RuleName,
+    pub rule: RuleId,
     /// The project that it is about.
     pub project: Option<Name>,
     /// The service that it is about.
@@ -70,7 +70,7 @@ impl From<&Incident> for Shown {
             id: incident.id,
             standing: incident.standing,
             severity: incident.severity,
-            rule: incident.rule,
+            rule: incident.rule.clone(),
             project: subject.project().cloned(),
             service: subject.service().cloned(),
             source: subject.source().cloned(),
@@ -102,9 +102,11 @@ pub struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Its name.
-    pub name: RuleName,
+    pub name: RuleId,
     /// What it is about.
     pub about: String,
+    /// Somebody made it: it can be removed.
+    pub own: bool,
     /// Every setting as it is now, as it is written.
     pub settings: BTreeMap<String, String>,
     /// Those that somebody changed.
@@ -214,7 +216,7 @@ mod tests {
     use super::*;
 
     use vigie_core::clock::Wall;
-    use vigie_core::incidents::Clockwork;
+    use vigie_core::incidents::{Clockwork, RuleName};
     use vigie_core::journal::Subject;
 
     #[test]
@@ -223,7 +225,7 @@ mod tests {
         let incident = Incident {
             id: 3,
             subject: Subject::Service { project: name("demo"), service: name("api"), mode: None },
-            rule: RuleName::CrashLoop,
+            rule: RuleName::CrashLoop.into(),
             severity: Severity::Critical,
             standing: Standing::Open,
             since: Wall(0),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 use vigie_core::name::Name;
-use vigie_core::samples::{Level, Metric, Moment, Point as Row, Summary, columns, gaps};
+use vigie_core::samples::{Level, Metric, Moment, Pace, Point as Row, Summary, columns, gaps};
 use vigie_core::units::Span;
 
 use crate::time::Millis;
@@ -45,9 +45,9 @@ pub struct Report {
 /// Whose series they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Subject {
-    /// A kind, a space, a name: `service demo/api:headless`.
+    /// A kind, a space, a name: `service demo/api:headless`, `container SOURCE/ID`, `source NAME`.
     pub subject: String,
-    /// What tells two of one name apart.
+    /// What tells two of one name apart; of a container its name.
     pub key: String,
     /// The project, when it is a service.
     pub project: Option<Name>,
@@ -55,6 +55,15 @@ pub struct Subject {
     pub service: Option<Name>,
     /// Its mode, if it had one.
     pub mode: Option<Name>,
+    /// The source, when it is one, or a container.
+    #[serde(default)]
+    pub source: Option<Name>,
+    /// The name of the container, as it was last known.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// Its id.
+    #[serde(default)]
+    pub container_id: Option<String>,
     /// The metrics that were asked for.
     pub metrics: Vec<Series>,
 }
@@ -135,8 +144,9 @@ pub struct Cut {
 }
 
 impl Series {
-    /// From the rows of a series, ascending. `born`: the first sample that the subject ever had.
-    pub fn new(metric: Metric, rows: &[Row], cut: Cut, born: Moment) -> Self {
+    /// From the rows of a series, ascending. `born`: the first sample that the subject ever had; `pace`: how often it is
+    /// measured.
+    pub fn new(metric: Metric, rows: &[Row], cut: Cut, born: Moment, pace: Pace) -> Self {
         let summary = Summary::of(rows);
         let value = |value: Option<u64>| value.and_then(|value| number(metric, value as f64));
         // Columns begin at round times, so that two calls cut alike.
@@ -158,7 +168,7 @@ impl Series {
             mean: summary.and_then(|summary| number(metric, summary.all.mean())),
             max: value(summary.map(|summary| summary.all.max)),
             count: summary.map_or(0, |summary| summary.all.count),
-            gaps: gaps(rows, cut.from, cut.until, born)
+            gaps: gaps(rows, cut.from, cut.until, born, pace)
                 .into_iter()
                 .map(|gap| Gap { from: time(gap.from), until: time(gap.until) })
                 .collect(),
@@ -204,7 +214,7 @@ mod tests {
     fn the_shape_of_metrics() {
         let cut = Cut { from: T, until: T.after(40_000), level: Level::Raw, step: 10_000 };
         let rows = [sample(0, 12_345), sample(5_000, 100_000), sample(30_000, 1_000)];
-        let cpu = Series::new(Metric::CpuOfCore, &rows, cut, T);
+        let cpu = Series::new(Metric::CpuOfCore, &rows, cut, T, Pace::Fine);
         let report = Report {
             schema: crate::SCHEMA,
             at: Millis(Wall(0)),
@@ -218,7 +228,10 @@ mod tests {
                 project: Name::new("demo").ok(),
                 service: Name::new("api").ok(),
                 mode: None,
-                metrics: vec![cpu, Series::new(Metric::Memory, &[], cut, T)],
+                source: None,
+                container: None,
+                container_id: None,
+                metrics: vec![cpu, Series::new(Metric::Memory, &[], cut, T, Pace::Fine)],
             }],
             store: Some(Store { bytes: 1, wal_bytes: 2, lost_samples: 3 }),
         };

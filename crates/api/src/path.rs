@@ -26,7 +26,9 @@ pub const PROJECTS: &str = "/v1/projects";
 /// `POST`: the samples that were taken until now are stored, so that whoever reads them sees the last. Answered with
 /// [`crate::metrics::Flushed`] when they are.
 pub const FLUSH_SAMPLES: &str = "/v1/samples/flush";
-/// `POST` a [`crate::settings::Change`]: its outcome ([`crate::settings::Changed`]), once it is stored.
+/// `POST` a [`crate::source::Watch`]: containers that somebody looks at.
+pub const WATCH_SAMPLES: &str = "/v1/samples/watch";
+/// `GET`: the settings of the whole ([`crate::settings::Report`]). `POST` a [`crate::settings::Change`]: its outcome ([`crate::settings::Changed`]), once it is stored.
 pub const SETTINGS: &str = "/v1/settings";
 /// `GET`: the sources ([`crate::source::Sources`]). `POST` a [`crate::source::Request`]: one line, a
 /// [`crate::source::Answer`].

@@ -3,12 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use vigie_core::docker::source::Source;
+use vigie_core::docker::stats::How;
 use vigie_core::docker::told::{Identity, Stage};
+use vigie_core::docker::usage::DiskHow;
 use vigie_core::launch::Origin;
 use vigie_core::name::Name;
 
 use crate::report::FailureDetail;
-use crate::time::Nanos;
+use crate::time::{Millis, Nanos};
 
 /// All sources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,9 +21,12 @@ pub struct Sources {
     pub sources: Vec<Shown>,
     /// The process that follows them; absent when there is none now.
     pub worker: Option<Worker>,
+    /// The process that measures them; absent when there is none now.
+    #[serde(default)]
+    pub metrics_worker: Option<Worker>,
 }
 
-/// The process that follows events.
+/// A process that sees to sources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Worker {
     /// Its PID.
@@ -54,6 +59,69 @@ pub struct Shown {
     pub bad_lines: Option<u64>,
     /// Messages of the worker that found no place in its queue; absent while nobody follows it.
     pub dropped: Option<u64>,
+    /// What was measured of its containers the last time, since the worker began.
+    #[serde(default)]
+    pub last_cycle: Option<LastCycle>,
+    /// How full its disk was the last time, since the worker began.
+    #[serde(default)]
+    pub last_disk: Option<DiskUsage>,
+    /// Why it could not be measured the last time; absent when it could.
+    #[serde(default)]
+    pub not_measured: Option<String>,
+}
+
+/// What was measured of the containers of a source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastCycle {
+    /// When.
+    pub at: Millis,
+    /// How many containers were measured.
+    pub measured: u32,
+    /// Of how many that ran.
+    pub running: u32,
+    /// How most of them were read; absent when none was.
+    pub how: Option<How>,
+    /// Why they were not read in a cheaper way, or not all.
+    pub remark: Option<String>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// Beats at which nothing was measured because the cycle before went on.
+    pub skipped: u64,
+    /// Samples that found no place in the queue of the worker.
+    pub dropped: u64,
+}
+
+/// How full the disk of a source is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DiskUsage {
+    /// When it was asked.
+    pub at: Millis,
+    /// In use, in bytes; where the engine has counted, what it keeps.
+    pub used_bytes: Option<u64>,
+    /// How much there is; absent where only the engine has counted.
+    pub total_bytes: Option<u64>,
+    /// In percent.
+    pub used_percent: Option<f64>,
+    /// Who told.
+    pub how: DiskHow,
+    /// How long that took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Containers that somebody looks at: `POST /v1/samples/watch`. They are measured every second for the next ten seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Which.
+    pub looked_at: Vec<LookedAt>,
+}
+
+/// Containers of one source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LookedAt {
+    /// Which source.
+    pub source: Name,
+    /// Their ids.
+    pub containers: Vec<String>,
 }
 
 /// What somebody wants of sources.
@@ -75,6 +143,13 @@ pub enum Change {
         source: Box<Source>,
         /// One of this name may be there: it gets these settings.
         replace: bool,
+    },
+    /// Some of its settings, all or none.
+    Set {
+        /// Which source.
+        name: Name,
+        /// Key and value, as they were written.
+        settings: Vec<(String, String)>,
     },
     /// It goes, with all that is known of it. The journal keeps what happened.
     Remove(Name),

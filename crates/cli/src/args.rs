@@ -50,6 +50,7 @@ pub(crate) enum Verb {
     Metrics(verbs::metrics::Args),
     Incidents(verbs::incidents::Args),
     Rules(verbs::rules::Args),
+    Settings(verbs::settings::Args),
     Notify(verbs::notify::Args),
     Ports(verbs::ports::Args),
     Free(verbs::free::Args),

@@ -49,6 +49,13 @@ pub(crate) async fn flush_samples(place: &Place) {
     let _ = tokio::time::timeout(PATIENCE, flushed).await;
 }
 
+/// Has these containers measured every second for a while. Where that does not come about, they are measured as ever.
+pub(crate) async fn watch_containers(place: &Place, watch: &vigie_api::source::Watch) {
+    let client = Client::new(place.daemon_socket());
+    let watched = client.post_json::<_, serde_json::Value>(path::WATCH_SAMPLES, watch);
+    let _ = tokio::time::timeout(PATIENCE, watched).await;
+}
+
 /// Waits for what the daemon is to say, however long, as long as it is awake: one that is stopped or stuck never will.
 ///
 /// # Errors

@@ -116,6 +116,7 @@ fn dispatch(verb: Verb) -> Verdict {
         Verb::Metrics(args) => verbs::metrics::run(&args),
         Verb::Incidents(args) => verbs::incidents::run(&args),
         Verb::Rules(args) => verbs::rules::run(&args),
+        Verb::Settings(args) => verbs::settings::run(&args),
         Verb::Notify(args) => verbs::notify::run(&args),
         Verb::Ports(args) => verbs::ports::run(&args),
         Verb::Free(args) => verbs::free::run(&args),

@@ -32,6 +32,7 @@
 //! | [`doctor`] | what is wrong on the machine, from look to look |
 //! | [`soak`] | what a run left behind, and what grows with each cycle of start and stop |
 //! | [`logindex`] | the index beside raw log bytes: who wrote what when |
+//! | [`settings`] | what can be set for the whole |
 //! | [`samples`] | what was measured of whom and when, its rollups, and what answers a question about a stretch of time |
 
 pub mod claim;
@@ -58,6 +59,7 @@ pub mod recognise;
 pub mod run;
 pub mod samples;
 pub mod service;
+pub mod settings;
 pub mod soak;
 pub mod stuck;
 pub mod supervisor;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vigie_api::settings::Change;
 use vigie_core::clock::Mono;
-use vigie_core::incidents::{Edits, Engine, Kept, Moment, RuleName, Silence, Turn, masked};
+use vigie_core::incidents::{Edits, Engine, Kept, Moment, RuleError, RuleId, Silence, Standards, Turn, masked};
 use vigie_core::journal::Entry;
 use vigie_core::name::Name;
 use vigie_core::outbox::{Changes, Health, Item, Outbox, Parcel, Verdict};
@@ -14,6 +14,7 @@ use vigie_os::clock;
 use vigie_os::place::Place;
 use vigie_store::journal::{Journal, Query, Reader, Stored};
 use vigie_store::logs::{Filter, Item as LogItem, LogDir};
+use vigie_store::samples::Round;
 use vigie_store::state::DocumentChange;
 
 use crate::input::Refused;
@@ -70,7 +71,7 @@ impl Incidents {
     ) -> Result<Self, vigie_store::Error> {
         let reader = journal.reader();
         let rules = parsed::<Edits>(reader, RULE, log)?;
-        let rules = rules.into_iter().filter_map(|(key, edits)| Some((key.parse::<RuleName>().ok()?, edits)));
+        let rules = rules.into_iter().filter_map(|(key, edits)| Some((key.parse::<RuleId>().ok()?, edits)));
         let silences = parsed::<Silence>(reader, SILENCE, log)?.into_iter().map(|(_, silence)| silence);
         let kept = reader.document(ENGINE.0, ENGINE.1)?.map(|document| document.parse::<Kept>());
         let mut draws = Draws::new(seed);
@@ -111,6 +112,16 @@ impl Incidents {
         Moment { now, offset }
     }
 
+    /// As [`Self::moment`], for a change after which the time of day may begin to matter.
+    fn new_moment(&self) -> Moment {
+        Moment { offset: offset(clock::now().wall.0), ..self.moment() }
+    }
+
+    /// The document of a rule.
+    fn written(&self, rule: &RuleId) -> Option<DocumentChange> {
+        self.put(RULE, rule.name(), self.engine.rules().edits(rule)?)
+    }
+
     /// Entries that are in the journal and were not heard.
     pub(crate) fn missed(&self) -> Vec<Stored> {
         let query = |after| Query { after, limit: Some(PAGE), ..Query::default() };
@@ -136,6 +147,14 @@ impl Incidents {
     /// An entry is in the journal.
     pub(crate) fn hear(&mut self, seq: u64, entry: &Entry) -> Turn {
         self.engine.hear(self.moment(), seq, entry)
+    }
+
+    /// Holds what was measured against the rules.
+    pub(crate) fn judge(&mut self, round: &Round, standards: &dyn Standards) -> Turn {
+        let samples = round.samples.iter().map(|sample| (&*sample.subject, &*sample.row));
+        let every = std::time::Duration::from_millis(round.every);
+        let at = self.moment();
+        self.engine.judge(at, every, samples, standards)
     }
 
     /// Looks at the clock.
@@ -219,8 +238,8 @@ impl Incidents {
 
     /// All documents, for a new journal.
     pub(crate) fn documents(&self) -> Vec<DocumentChange> {
-        let rules = RuleName::ALL.into_iter().filter_map(|rule| {
-            let edits = self.engine.rules().edits(rule)?;
+        let rules = self.engine.rules().ids().into_iter().filter_map(|rule| {
+            let edits = self.engine.rules().edits(&rule)?;
             self.put(RULE, rule.name(), edits)
         });
         let silences = self.engine.silences().filter_map(|silence| self.put(SILENCE, &padded(silence.id), silence));
@@ -238,12 +257,18 @@ impl Incidents {
         change: Change,
     ) -> Result<(Option<Silence>, Option<DocumentChange>, Turn), Refused> {
         match change {
+            Change::Set { .. } | Change::Reset { .. } => Err(Refused::usage("no rule or silence is meant")),
+            Change::AddRule { rule, settings } => {
+                let turn = self.engine.add_rule(self.new_moment(), &rule, &settings).map_err(refused)?;
+                Ok((None, self.written(&rule), turn))
+            }
+            Change::RemoveRule { rule } => {
+                let turn = self.engine.remove_rule(self.moment(), &rule).map_err(refused)?;
+                Ok((None, Some(DocumentChange::delete(RULE, rule.name())), turn))
+            }
             Change::SetRule { rule, settings } => {
-                // Their offset may begin to matter with this change.
-                let at = Moment { offset: offset(clock::now().wall.0), ..self.moment() };
-                let turn = self.engine.set_rule(at, rule, &settings).map_err(Refused::usage)?;
-                let edits = self.engine.rules().edits(rule).cloned().unwrap_or_default();
-                Ok((None, self.put(RULE, rule.name(), &edits), turn))
+                let turn = self.engine.set_rule(self.new_moment(), &rule, &settings).map_err(refused)?;
+                Ok((None, self.written(&rule), turn))
             }
             Change::ResetRule { rule } => {
                 let turn = self.engine.reset_rule(self.moment(), rule);
@@ -264,6 +289,13 @@ impl Incidents {
                 Ok((None, None, turn))
             }
         }
+    }
+}
+
+fn refused(error: RuleError) -> Refused {
+    match error {
+        RuleError::NoRule { .. } => Refused::not_found(error),
+        other => Refused::usage(other),
     }
 }
 

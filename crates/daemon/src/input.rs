@@ -49,7 +49,7 @@ pub(crate) enum Input {
     Flush(oneshot::Sender<()>),
     /// What the thread that writes samples has to tell.
     Samples(Told),
-    /// A client changes a rule or a silence.
+    /// A client changes a setting, a rule or a silence.
     Change {
         /// How.
         change: Change,
@@ -81,6 +81,10 @@ pub(crate) enum Input {
     },
     /// A client wants to see all sources.
     LookAtSources(oneshot::Sender<vigie_api::source::Sources>),
+    /// A client looks at containers again and again.
+    WatchContainers(vigie_api::source::Watch),
+    /// A client wants to see the settings of the whole.
+    LookAtSettings(oneshot::Sender<vigie_api::settings::Report>),
     /// The daemon is to end.
     End(End),
 }

@@ -9,7 +9,8 @@
 //!    before the deed; what keepers tell is acknowledged to them only when it is.
 //! 2. Deeds are carried out by tasks: links to keepers ([`link`]), probes ([`probe`]), recoveries ([`recover`]). What comes
 //!    of them is the next input.
-//! 3. What happens to containers comes from a worker ([`worker`]), a process of its own, over a socket ([`sources`]).
+//! 3. What happens to containers, and what they use, comes from workers ([`worker`]), processes of their own, over a socket
+//!    ([`sources`]).
 //! 4. What is durable in the journal is heard for incidents ([`incidents`]); messages about them are sent by processes that live
 //!    for one message ([`post`]).
 //! 5. Runs are measured ([`sampler`]) in the same wake-ups that compare deadlines, and what was measured goes in batches to
@@ -48,6 +49,7 @@ mod runs;
 mod sampler;
 mod serve;
 mod sessions;
+mod settings;
 mod sources;
 mod start;
 mod worker;
@@ -59,5 +61,6 @@ pub use dispatch::documents::{Kept, SERVICE};
 pub use ensure::{EnsureError, ensure_running};
 pub use import::written_down;
 pub use incidents::{HEALTH, INCIDENT, OUTBOX, RULE, SILENCE, last_lines};
+pub use settings::SETTING;
 pub use start::{Options, StartError, keeper_program, run};
 pub use worker::{WorkerError, run as work};

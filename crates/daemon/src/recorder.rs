@@ -4,6 +4,7 @@
 //! runs. What waits is lost when the daemon is killed: some seconds of samples, which is a gap and no more. Whoever wants to
 //! see the last round now asks for it ([`crate::input::Input::Flush`]).
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use vigie_core::clock::{Mono, Now};
 use vigie_core::journal::{Entry, Subject, What, describe};
+use vigie_core::samples::Moment;
 use vigie_os::clock;
 use vigie_store::samples::{Batch, LIMIT, Round, Told, Writer};
 
@@ -23,6 +25,9 @@ const WAIT: Duration = Duration::from_secs(9);
 /// More samples than these do not wait.
 const MANY: usize = 4_096;
 
+/// So many moments are remembered. Rounds of one moment come soon after one another.
+const MOMENTS: usize = 32;
+
 /// Collects rounds.
 pub(crate) struct Recorder {
     /// The folder of the samples.
@@ -31,20 +36,30 @@ pub(crate) struct Recorder {
     writer: Option<Writer>,
     waiting: Batch,
     since: Option<Mono>,
+    /// The moments of the last rounds: two of them never have the same.
+    moments: VecDeque<Moment>,
     inputs: mpsc::Sender<Input>,
     log: Log,
 }
 
 impl Recorder {
     pub(crate) fn new(dir: PathBuf, inputs: mpsc::Sender<Input>, log: Log) -> Self {
-        Self { dir, writer: None, waiting: Batch::default(), since: None, inputs, log }
+        Self { dir, writer: None, waiting: Batch::default(), since: None, moments: VecDeque::new(), inputs, log }
     }
 
     /// Takes a round, and hands over what waited long enough.
-    pub(crate) fn take(&mut self, round: Round, now: Now) {
+    pub(crate) fn take(&mut self, mut round: Round, now: Now) {
         if round.samples.is_empty() {
             return;
         }
+        // What is stored of a moment, how long it speaks among it, is stored of all that was measured at it.
+        while self.moments.contains(&round.at) {
+            round.at = round.at.after(1);
+        }
+        if self.moments.len() >= MOMENTS {
+            self.moments.pop_front();
+        }
+        self.moments.push_back(round.at);
         self.waiting.rounds.push(round);
         let since = *self.since.get_or_insert(now.mono);
         if now.mono.since(since) >= WAIT || self.waiting.len() >= MANY {

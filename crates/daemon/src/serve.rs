@@ -12,6 +12,7 @@ use vigie_api::report;
 use vigie_core::ghost::Ghost;
 use vigie_core::identity::{BootId, ProcKey};
 use vigie_core::launch::ServiceKey;
+use vigie_core::settings::Settings;
 use vigie_core::supervisor::{Event, SessionId, Stored, Supervisor};
 use vigie_os::clock;
 use vigie_os::lock::Lock;
@@ -37,6 +38,7 @@ use crate::recover::Recoverer;
 use crate::runs::Runs;
 use crate::sampler::Sampler;
 use crate::sessions::{self, Sessions};
+use crate::settings;
 use crate::sources::{self, Sources};
 use crate::start::{Options, StartError};
 
@@ -56,6 +58,7 @@ pub(crate) struct Kept {
     sessions: Vec<(SessionId, ProcKey)>,
     ghosts: Vec<Ghost>,
     sources: Sources,
+    settings: Settings,
 }
 
 /// The kind and the key of the document that names the boot of the last daemon.
@@ -76,6 +79,7 @@ impl Kept {
             sessions: Vec::new(),
             ghosts: ghosts::kept(journal, log)?,
             sources: Sources::read(journal, log)?,
+            settings: settings::read(journal, log)?,
         };
         for document in journal.reader().documents(sessions::KIND)? {
             match (sessions::id_of(&document.key), document.parse()) {
@@ -138,6 +142,7 @@ pub(crate) async fn serve(beginning: Beginning<'_>) -> Result<(Ledger, End), Sta
         incidents,
         children,
         sources: Sources::default(),
+        settings: Settings::default(),
         worker: options.worker.clone(),
         place: place.clone(),
         boot: proc.boot_id().clone(),
@@ -214,6 +219,7 @@ fn listen_to_signals(inputs: &mpsc::Sender<Input>) -> Result<(), StartError> {
 /// Compares what was kept with what the world says (R6.7).
 async fn take_up(mut parts: Parts, kept: Kept, proc: &Proc) -> Dispatch {
     parts.sources = kept.sources;
+    parts.settings = kept.settings;
     let managed: HashSet<ServiceKey> = kept.services.iter().map(|stored| stored.key.clone()).collect();
     let discoveries = census::take(&parts.place.services_dir(), &managed, proc).await;
     let mut founds = Vec::with_capacity(discoveries.len());

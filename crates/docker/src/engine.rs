@@ -43,6 +43,13 @@ pub(crate) struct Spoken {
     pub(crate) podman: bool,
 }
 
+impl Spoken {
+    /// A single sample can be had (API 1.41; Podman says 1.41 and does so since 4.0).
+    pub(crate) fn knows_one_shot(&self) -> bool {
+        self.version.is_none_or(|version| version >= Version(1, 41))
+    }
+}
+
 /// What came of asking to stop a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
@@ -189,7 +196,7 @@ impl std::fmt::Display for Version {
 }
 
 /// An id or name as a part of a path; whatever else it is cannot lead elsewhere.
-fn segment(id: &str) -> String {
+pub(crate) fn segment(id: &str) -> String {
     let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     id.chars().filter(plain).collect()
 }

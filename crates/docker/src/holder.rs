@@ -16,6 +16,7 @@
 use std::net::IpAddr;
 
 use vigie_core::claim::{Held, PortClaim};
+use vigie_core::docker::cgroup::ids;
 
 use crate::container::{Container, Published};
 
@@ -37,9 +38,6 @@ const ENGINES: [&str; 2] = ["dockerd", "com.docker.backend"];
 
 /// The kernel's limit for the name of a process, without the final NUL (`TASK_COMM_LEN`).
 const NAME_LIMIT: usize = 15;
-
-/// The digits of a container's id.
-const ID: usize = 64;
 
 /// A process that holds a port, as the kernel tells it. What could not be read is empty.
 #[derive(Debug, Clone, Copy, Default)]
@@ -128,23 +126,6 @@ pub fn published<'c>(claim: &PortClaim, containers: &'c [Container]) -> Vec<&'c 
         claim.collides(&Held { address, port: port.port, proto: port.proto, v6_only: true })
     };
     containers.iter().filter(|container| container.ports.iter().any(meets)).collect()
-}
-
-/// The ids of containers in the paths of `/proc/PID/cgroup`: 64 hexadecimal digits, alone or between `docker-` or the like
-/// and `.scope`. The innermost comes first.
-fn ids(cgroup: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let paths = cgroup.split(|byte| *byte == b'\n').filter_map(|line| line.splitn(3, |byte| *byte == b':').nth(2));
-    paths.flat_map(|path| path.rsplit(|byte| *byte == b'/')).filter_map(|part| {
-        let part = part.strip_suffix(b".scope").unwrap_or(part);
-        // The monitor of a container lives beside it, in a scope of its own.
-        if part.starts_with(b"libpod-conmon-") {
-            return None;
-        }
-        let id = part.get(part.len().checked_sub(ID)?..)?;
-        let before = part.get(..part.len() - ID)?;
-        let whole = before.is_empty() || before.ends_with(b"-");
-        (whole && id.iter().all(u8::is_ascii_hexdigit)).then_some(id)
-    })
 }
 
 #[cfg(test)]

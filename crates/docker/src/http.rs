@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
 use vigie_core::text::escaped;
+use vigie_core::units::format_size;
 
 use crate::dial::{Dial, Stream};
 use crate::error::Error;
@@ -74,12 +75,8 @@ impl Asked<'_> {
     }
 
     async fn ask(&self) -> Result<Answer, Error> {
-        let (head, body, _driver) = self.begin().await?;
-        let body = self.whole(body).await?;
-        if is_refusal(head.status) {
-            return Err(self.refused(head.status, &body));
-        }
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        let (_open, head, body) = self.begin().await?;
+        self.answer(head, body, ANSWER).await
     }
 
     /// Asks for a body that goes on and on. `deadline` is for its head.
@@ -88,28 +85,28 @@ impl Asked<'_> {
     /// As of [`Asked::within`].
     pub(crate) async fn stream(&self, deadline: Duration) -> Result<Pieces, Error> {
         let late = |_| Error::Late { at: self.at(), request: self.name(), after: deadline };
-        let (head, body, driver) = tokio::time::timeout(deadline, self.begin()).await.map_err(late)??;
+        let (open, head, body) = tokio::time::timeout(deadline, self.begin()).await.map_err(late)??;
         if is_refusal(head.status) {
-            let body = tokio::time::timeout(deadline, self.whole(body)).await.map_err(late)?;
+            let body = tokio::time::timeout(deadline, self.whole(body, ANSWER)).await.map_err(late)?;
             return Err(self.refused(head.status, &body.unwrap_or_default()));
         }
-        Ok(Pieces { at: self.at(), request: self.name(), body, _driver: driver })
+        Ok(Pieces { at: self.at(), request: self.name(), body, _open: open })
     }
 
     /// All of a body, in one piece from the beginning: to put pieces together at the end would take twice as much.
-    async fn whole(&self, mut body: Incoming) -> Result<Vec<u8>, Error> {
+    async fn whole(&self, mut body: Incoming, limit: usize) -> Result<Vec<u8>, Error> {
         let mut whole = Vec::new();
         while let Some(frame) = body.frame().await {
             let Ok(bytes) = frame.map_err(|error| self.broken(&error))?.into_data() else { continue };
-            if whole.len() + bytes.len() > ANSWER {
-                return Err(self.malformed(&format!("its answer is longer than {} MiB", ANSWER >> 20)));
+            if whole.len() + bytes.len() > limit {
+                return Err(self.malformed(&format!("its answer is longer than {}", format_size(limit as u64))));
             }
             whole.extend_from_slice(&bytes);
         }
         Ok(whole)
     }
 
-    async fn begin(&self) -> Result<(http::response::Parts, Incoming, Driver), Error> {
+    async fn begin(&self) -> Result<(Open, Head, Incoming), Error> {
         let mut stream = self.dial.connect().await?;
         let mut complaint = stream.complaint();
         let mut begun = self.begin_on(stream).await;
@@ -119,20 +116,24 @@ impl Asked<'_> {
             // What carries the connection knows better why there is none.
             return Err(self.dial.absent(std::io::Error::other(why)));
         }
-        if let Ok((_, _, driver)) = &mut begun {
-            driver.complaint = complaint;
+        if let Ok((open, ..)) = &mut begun {
+            open.driver.complaint = complaint;
         }
         begun
     }
 
-    async fn begin_on(&self, stream: Stream) -> Result<(http::response::Parts, Incoming, Driver), Error> {
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
+    async fn begin_on(&self, stream: Stream) -> Result<(Open, Head, Incoming), Error> {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
         let task = tokio::spawn(async move {
             // What goes wrong here, the request or its body tells as well.
             let _ = connection.await;
         });
-        let driver = Driver { task, complaint: None };
+        let mut open = Open { sender, driver: Driver { task, complaint: None } };
+        let (head, body) = self.send(&mut open.sender).await?;
+        Ok((open, head, body))
+    }
+
+    async fn send(&self, sender: &mut Sender) -> Result<(Head, Incoming), Error> {
         let request = Request::builder()
             .method(self.method.clone())
             .uri(self.path)
@@ -140,8 +141,16 @@ impl Asked<'_> {
             .body(Empty::<Bytes>::new())
             .map_err(|error| self.malformed(&error))?;
         let response = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
-        let (head, body) = response.into_parts();
-        Ok((head, body, driver))
+        Ok(response.into_parts())
+    }
+
+    /// The whole answer; a refusal is an error.
+    async fn answer(&self, head: Head, body: Incoming, limit: usize) -> Result<Answer, Error> {
+        let body = self.whole(body, limit).await?;
+        if is_refusal(head.status) {
+            return Err(self.refused(head.status, &body));
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
     /// `{"message":"…"}`, or whatever else was said.
@@ -174,6 +183,63 @@ fn cause(error: &dyn std::error::Error) -> String {
     }
 }
 
+type Head = http::response::Parts;
+type Sender = http1::SendRequest<Empty<Bytes>>;
+
+/// A connection that is open. Dropping it closes it.
+struct Open {
+    sender: Sender,
+    driver: Driver,
+}
+
+/// A connection on which one question follows another. Dropping it, or an answer that is waited for, closes it.
+pub(crate) struct Connection {
+    dial: Dial,
+    open: Option<Open>,
+}
+
+impl Connection {
+    /// Connects with the first question.
+    pub(crate) fn new(dial: Dial) -> Self {
+        Self { dial, open: None }
+    }
+
+    /// Asks; at most `limit` bytes are read.
+    ///
+    /// # Errors
+    /// As of [`Asked::within`].
+    pub(crate) async fn get(&mut self, path: &str, limit: usize, deadline: Duration) -> Result<Answer, Error> {
+        let dial = self.dial.clone();
+        let asked = Asked { dial: &dial, method: Method::GET, path };
+        match tokio::time::timeout(deadline, self.ask(&asked, limit)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::Late { at: asked.at(), request: asked.name(), after: deadline }),
+        }
+    }
+
+    async fn ask(&mut self, asked: &Asked<'_>, limit: usize) -> Result<Answer, Error> {
+        // While it is out here, whoever gives up closes it.
+        let (open, head, body) = match self.again(asked).await {
+            Some(begun) => begun,
+            None => asked.begin().await?,
+        };
+        let answer = asked.answer(head, body, limit).await;
+        // Of a body that was not read to its end the rest would be taken for the next answer.
+        if matches!(answer, Ok(_) | Err(Error::Refused { .. })) {
+            self.open = Some(open);
+        }
+        answer
+    }
+
+    /// On the connection that is there. `None`: there is none, or the engine has closed it since.
+    async fn again(&mut self, asked: &Asked<'_>) -> Option<(Open, Head, Incoming)> {
+        let mut open = self.open.take()?;
+        open.sender.ready().await.ok()?;
+        let (head, body) = asked.send(&mut open.sender).await.ok()?;
+        Some((open, head, body))
+    }
+}
+
 /// The task that moves the bytes of a connection. Dropping it closes the connection.
 struct Driver {
     task: JoinHandle<()>,
@@ -193,7 +259,7 @@ pub struct Pieces {
     at: String,
     request: String,
     body: Incoming,
-    _driver: Driver,
+    _open: Open,
 }
 
 impl Pieces {

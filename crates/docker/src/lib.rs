@@ -21,6 +21,7 @@
 //! | [`watch`] | who it is, what it has, what happens to it |
 //! | [`engine`] | what they are asked |
 //! | [`container`] | what they answer |
+//! | [`measure`] | what containers use: from files, by the API, as a stream |
 //! | [`holder`] | the container behind a port |
 //! | [`http`] | one question, one answer; a body that goes on |
 //! | [`error`] | why one does not answer, and what to do |
@@ -34,6 +35,7 @@ pub mod error;
 mod fake;
 pub mod holder;
 pub mod http;
+pub mod measure;
 pub mod place;
 mod ssh;
 mod tls;

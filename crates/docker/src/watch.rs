@@ -8,6 +8,7 @@ use serde::Deserialize;
 use vigie_core::docker::event::{Nanos, bounded};
 use vigie_core::docker::known::{Container, Listed, State};
 use vigie_core::docker::told::Identity;
+use vigie_core::docker::usage::{self, Usage};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -27,6 +28,7 @@ struct Info {
     system_time: Option<String>,
     containers: Option<u64>,
     containers_running: Option<u64>,
+    docker_root_dir: Option<String>,
 }
 
 /// Who an engine is, and how much it has.
@@ -38,6 +40,8 @@ pub struct About {
     pub containers: Option<u64>,
     /// How many of them run.
     pub running: Option<u64>,
+    /// The folder in which it keeps what it has, on its own machine.
+    pub root: Option<String>,
 }
 
 /// An entry of `GET /containers/json?all=1`.
@@ -67,10 +71,11 @@ impl Engine {
                 version: info.server_version,
                 api: self.api().await?,
                 podman: spoken.podman,
-                at: info.system_time.as_deref().and_then(nanos),
+                at: info.system_time.as_deref().and_then(Nanos::of_rfc3339),
             },
             containers: info.containers,
             running: info.containers_running,
+            root: info.docker_root_dir,
         })
     }
 
@@ -89,6 +94,14 @@ impl Engine {
     pub async fn all(&self) -> Result<Vec<Listed>, Error> {
         let entries: Vec<Entry> = self.get_within("/containers/json?all=1", LIST).await?;
         Ok(entries.into_iter().filter_map(Entry::listed).collect())
+    }
+
+    /// How much of its disk it uses. It looks through all that it has for it: ask seldom.
+    ///
+    /// # Errors
+    /// As of [`Engine::about`]; [`Error::Late`] after `deadline`.
+    pub async fn disk_usage(&self, deadline: Duration) -> Result<Usage, Error> {
+        Ok(self.get_within::<usage::Answer>("/system/df", deadline).await?.usage())
     }
 
     /// Its events of every type, from `since` on; to `until`, or without end.
@@ -135,54 +148,9 @@ fn exit_code(status: &str) -> Option<i32> {
     rest.split_once(')')?.0.parse().ok()
 }
 
-/// A time as RFC 3339 writes it: `2026-01-02T03:04:05.123456789Z`, or with an offset.
-fn nanos(text: &str) -> Option<Nanos> {
-    let (date, time) = text.split_once('T')?;
-    let mut date = date.split('-').map(str::parse::<i64>);
-    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
-    let zone = time.find(['Z', '+', '-'])?;
-    let (time, zone) = time.split_at(zone);
-    let offset = match zone.strip_prefix('Z') {
-        Some(_) => 0,
-        None => {
-            let (hours, minutes) = zone[1..].split_once(':')?;
-            let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
-            if zone.starts_with('-') { -minutes * 60 } else { minutes * 60 }
-        }
-    };
-    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let mut time = time.split(':').map(str::parse::<i64>);
-    let (hour, minute, second) = (time.next()?.ok()?, time.next()?.ok()?, time.next()?.ok()?);
-    let fraction: u64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    // Days since 1970 in the proleptic Gregorian calendar, counted from the first of March so that a leap day is the last.
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days =
-        year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day
-            - 1
-            - 719_468;
-    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
-    u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(fraction).map(Nanos)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times() {
-        for (text, wanted) in [
-            ("1970-01-01T00:00:00Z", Some(0)),
-            ("2026-11-20T10:20:30.5Z", Some(1_795_170_030_500_000_000)),
-            ("2024-02-29T23:59:59.123456789Z", Some(1_709_251_199_123_456_789)),
-            ("2024-03-01T01:59:59.123456789+02:00", Some(1_709_251_199_123_456_789)),
-            ("2000-03-01T00:00:00-01:30", Some(951_874_200_000_000_000)),
-            ("1969-01-01T00:00:00Z", None),
-            ("yesterday", None),
-            ("2026-11-20", None),
-        ] {
-            assert_eq!(nanos(text), wanted.map(Nanos), "{text}");
-        }
-    }
 
     #[test]
     fn what_a_status_tells() {

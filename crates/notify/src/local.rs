@@ -75,7 +75,7 @@ pub(crate) fn journald(socket: &Path, message: &Message, host: &str, until: Unti
     if let Some(incident) = message.incident {
         field("VIGIE_INCIDENT", &incident.to_string());
     }
-    if let Some(rule) = message.rule {
+    if let Some(rule) = &message.rule {
         field("VIGIE_RULE", rule.name());
     }
     if let Some(subject) = &message.subject {

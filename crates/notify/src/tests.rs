@@ -32,7 +32,7 @@ fn message() -> Message {
         severity: Severity::Critical,
         subject: Some(Subject::Service { project: name("demo"), service: name("api"), mode: None }),
         incident: Some(3),
-        rule: Some(RuleName::CrashLoop),
+        rule: Some(RuleName::CrashLoop.into()),
         text: "crash loop: 5 ends in 3s <b>&ü".to_owned(),
         count: 5,
         opened: Some(Wall(1_767_225_600_000_000_000)),

@@ -15,7 +15,7 @@ pub(crate) fn details(message: &Message, host: &str) -> String {
     if message.occasion != Occasion::Test {
         facts.push(message.severity.name().to_owned());
     }
-    if let (Some(rule), Some(incident)) = (message.rule, message.incident) {
+    if let (Some(rule), Some(incident)) = (&message.rule, message.incident) {
         facts.push(format!("incident {incident} (rule {rule})"));
     }
     if let Some(opened) = message.opened {

@@ -30,7 +30,8 @@
 //! | [`signals`], [`poll`], [`splice`], [`rights`], [`memory`] | what a keeper waits on and moves |
 //! | [`signs`] | what is not well on the machine: frozen cgroups, little room, threads that have not run for long |
 //! | [`cure`], [`takeback`] | what frees a stuck process; taking from one that nothing frees |
-//! | [`usage`], [`processors`] | what a run uses; how many processors the machine has |
+//! | [`usage`], [`containers`] | what a run uses, what a container does |
+//! | [`processors`], [`host`] | how many processors the machine has; what it does as a whole |
 //! | [`user`], [`limits`] | who asks, from which terminal; how many files it may open |
 
 // Every other crate denies it; here each block says why it is sound.
@@ -43,12 +44,14 @@ mod bpf;
 pub mod cgroup;
 pub mod clock;
 pub mod connector;
+pub mod containers;
 pub mod cure;
 pub mod error;
 pub mod exit;
 pub mod fork;
 pub mod ghosts;
 pub mod holder;
+pub mod host;
 pub mod inet;
 pub mod ipc;
 pub mod limits;

@@ -59,7 +59,7 @@ use vigie_core::samples::{Level, Subject};
 use crate::error::{Error, database};
 use crate::file::{self, Format};
 
-pub use read::{Known, Reader, Row, Size, series};
+pub use read::{Known, Reader, Row, Size, joined, series};
 pub use write::{Batch, Round, Sample};
 pub use writer::{OnDone, OnTold, Told, Writer};
 

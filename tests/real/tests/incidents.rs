@@ -282,6 +282,43 @@ fn channels_by_hand() {
     assert!(refused.errors().contains("chmod 600"), "{refused}");
 }
 
+/// A limit of what is measured, with hysteresis and a time, over the death of the daemon.
+#[test]
+fn a_limit_of_what_is_measured() {
+    let receiver = Receiver::new();
+    let world = world_with(&receiver);
+    // On a busy machine even one that does nothing else gets little of a core.
+    let rule =
+        ["metric=cpu_percent_of_core", "of=service:demo/burns", "above=4", "clear=2", "for=10s", "severity=notice"];
+    world.vigie(&[&["rules", "add", "busy"], &rule[..]].concat()).run().code(0);
+    std::fs::write(world.path("burn.sh"), world.fill("while [ ! -e @world/enough ]; do :; done\nexec @hostile wait\n"))
+        .expect("written");
+    world.manifest(
+        "[service.burns]\ncommand = [\"sh\", \"@world/burn.sh\"]\n[service.rests]\ncommand = \"@hostile wait\"\n",
+    );
+    world.vigie(&["up", "-d"]).run().code(0);
+    let got = receiver.wait(1);
+    let opened = &got[0].body;
+    assert_eq!((&opened["rule"], &opened["severity"]), (&"busy".into(), &"notice".into()), "{opened:#}");
+    let title = opened["title"].as_str().unwrap_or_default();
+    assert!(
+        title.contains("demo/burns: cpu_percent_of_core is ") && title.ends_with(" %, above 4 % for 10s"),
+        "{title}"
+    );
+    until("it is known that it was delivered", || (channel(&world, "hook")["delivered"] == 1).then_some(()));
+    world.daemon().kill();
+    std::fs::write(world.path("enough"), "").expect("written");
+    world.vigie(&["daemon", "start"]).run().code(0);
+    let got = receiver.wait(2);
+    assert_eq!(receiver.occasions("burns"), ["opened", "resolved"], "{got:#?}");
+    assert_eq!(receiver.occasions("rests"), [""; 0]);
+    let all = incidents(&world);
+    assert_eq!((all.len(), &all[0]["standing"], &all[0]["rule"]), (1, &"resolved".into(), &"busy".into()), "{all:#?}");
+    // Without its rule an incident is still told of.
+    world.vigie(&["rules", "rm", "busy"]).run().code(0);
+    shows(&world.vigie(&["incidents", "--all"]).run().code(0), "demo/burns");
+}
+
 #[test]
 fn rules_by_hand() {
     let world = World::new();
@@ -297,7 +334,28 @@ fn rules_by_hand() {
     }
     assert!(!world.home().join("run/daemon.sock").exists(), "what does not fit needs no daemon");
     shows(&world.vigie(&["rules", "set", "crash-loop", "exits=3", "within=30s"]).run().code(0), "exits=3*");
+    for (args, code, says) in [
+        (&["add", "crash-loop", "exits=3"][..], 2, "there is a rule crash-loop already"),
+        (&["add", "busy", "of=service:*", "above=3"], 2, "say what is measured"),
+        (&["add", "busy", "metric=cpu", "of=service:*", "above=3"], 2, "measured are cpu_percent_of_core"),
+        (&["add", "busy", "metric=threads", "of=service:*", "above=3"], 0, ""),
+        (&["add", "busy", "metric=threads", "of=service:*", "above=3"], 2, "already"),
+        (&["set", "busi", "above=3"], 2, "did you mean \"busy\"?"),
+        (&["set", "busy", "above=4"], 0, ""),
+        (&["reset", "busy"], 2, "there is no rule"),
+        (&["rm", "disk-low"], 2, "on=no"),
+    ] {
+        let done = world.vigie(&[&["rules"], args].concat()).run().code(code);
+        assert!(done.errors().contains(says), "{done}");
+    }
     world.daemon().kill();
+    let own = rule(&world, "busy");
+    assert_eq!(
+        (&own["own"], &own["settings"]["above"], &own["settings"]["clear"]),
+        (&true.into(), &"4".into(), &"4".into())
+    );
+    world.vigie(&["rules", "rm", "busy"]).run().code(0);
+    assert_eq!(json(&world, &["rules", "--json"])["rules"].as_array().map(Vec::len), Some(11));
     let changed = rule(&world, "crash-loop");
     assert_eq!((&changed["settings"]["exits"], &changed["settings"]["within"]), (&"3".into(), &"30s".into()));
     assert_eq!(changed["changed"], serde_json::json!(["exits", "within"]));

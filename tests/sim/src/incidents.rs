@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vigie_core::clock::{Now, Wall};
-use vigie_core::incidents::{Engine, Message, Moment, Occasion, Standing, Turn};
-use vigie_core::journal::Entry;
+use vigie_core::incidents::{Edits, Engine, Message, Moment, Occasion, RuleId, Rules, Standing, Turn};
+use vigie_core::journal::{Entry, Subject};
+use vigie_core::policy::Draws;
 
+use crate::neighbour::{self, CALM, News};
 use crate::world::World;
 
 /// The engine as it is stored, and what it told.
@@ -23,7 +25,9 @@ pub struct Incidents {
 
 impl Default for Incidents {
     fn default() -> Self {
-        Self { engine: Engine::new(1, 0), messages: Vec::new(), entries: Vec::new(), seq: 0, now: Now::default() }
+        let kept = Engine::new(1, 0).kept(Now::default());
+        let engine = Engine::restore(kept, edits(&neighbour::rules()), [], Now::default(), true);
+        Self { engine, messages: Vec::new(), entries: Vec::new(), seq: 0, now: Now::default() }
     }
 }
 
@@ -42,10 +46,19 @@ impl Incidents {
         self.take(turn, now);
     }
 
-    /// An entry is durable.
+    /// An entry is durable. Then something happens beside the services, too.
     pub fn committed(&mut self, entry: &Entry, now: Now) {
         self.pass(now);
         self.hear(entry, now);
+        match neighbour::next(&mut Draws::new(now.wall.0 ^ self.seq), now) {
+            News::Entries(entries) => entries.iter().for_each(|entry| self.hear(entry, now)),
+            News::Round(rows) => {
+                let rows = rows.iter().map(|(subject, row)| (subject, row.as_slice()));
+                let every = Duration::from_secs(neighbour::EVERY);
+                let turn = self.engine.judge(Moment { now, offset: 0 }, every, rows, &());
+                self.take(turn, now);
+            }
+        }
     }
 
     /// Keeps every deadline until then.
@@ -76,12 +89,18 @@ impl Incidents {
             now: self.now,
         };
         let nanos = u64::try_from(DAY.as_nanos()).unwrap_or(u64::MAX);
+        last.hear(&neighbour::end(now), now);
         last.pass(Now { mono: now.mono + DAY, wall: Wall(now.wall.0 + nanos) });
         if let Some(open) = last.engine.live().find(|incident| incident.standing != Standing::Resolved) {
             return Err(format!("an incident is open when everything is at rest: {open:?}"));
         }
         let mut told: BTreeMap<Option<u64>, Vec<Occasion>> = BTreeMap::new();
         for message in &last.messages {
+            if let Some(Subject::Container { name, .. }) = &message.subject
+                && name == CALM
+            {
+                return Err(format!("what was asked for is told of: {}", message.title()));
+            }
             told.entry(message.incident).or_default().push(message.occasion);
         }
         let odd = told.into_iter().find(|(_, told)| {
@@ -97,6 +116,12 @@ pub fn restore(world: &mut World) {
     let now = world.now();
     let incidents = &mut world.disk.incidents;
     let kept = incidents.engine.kept(now);
-    incidents.engine = Engine::restore(kept, [], [], now, true);
+    let edits = edits(incidents.engine.rules());
+    incidents.engine = Engine::restore(kept, edits, [], now, true);
     incidents.pass(now);
+}
+
+fn edits(rules: &Rules) -> Vec<(RuleId, Edits)> {
+    let with = |id: RuleId| Some((id.clone(), rules.edits(&id)?.clone()));
+    rules.ids().into_iter().filter_map(with).collect()
 }

@@ -21,6 +21,7 @@ pub mod daemon;
 pub mod ghosts;
 pub mod incidents;
 pub mod keeper;
+pub mod neighbour;
 pub mod scenario;
 pub mod world;
 

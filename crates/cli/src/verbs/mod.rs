@@ -24,6 +24,7 @@ pub(crate) mod reset;
 pub(crate) mod restart;
 pub(crate) mod rules;
 pub(crate) mod run;
+pub(crate) mod settings;
 pub(crate) mod soak;
 pub(crate) mod source;
 pub(crate) mod start;

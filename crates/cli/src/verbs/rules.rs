@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use vigie_api::incidents::{Rule, Rules as Report};
 use vigie_api::settings::Change;
-use vigie_core::incidents::{Edits, KEYS, RuleName, Rules};
+use vigie_core::incidents::{Edits, KEYS, Key, Of, RuleError, RuleId, RuleName, Rules};
 use vigie_os::place::Place;
 
 use crate::failure::{Failure, Verdict};
@@ -14,9 +14,11 @@ use crate::{context, settings};
 /// List and change the rules by which incidents are found
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "List and change the rules by which incidents are found (vigie incidents) and told (vigie notify). They \
-        are few, and there are no others: each has defaults that can be changed one by one, in the database, for all \
-        projects of the user. Listing needs no daemon; what changes a rule starts it when it is not there.\n\n\
+    long_about = "List and change the rules by which incidents are found (vigie incidents) and told (vigie notify). Those that \
+        are always there are few; each has defaults that can be changed one by one. Whoever wants more adds rules about a \
+        limit of what is measured (vigie metrics): of a service, a container or a source, above or below a value, for so long. \
+        All of it is in the database, for all projects of the user. Listing needs no daemon; what changes a rule starts it when \
+        it is not there.\n\n\
         Exit code 2: a rule, a key or a value that does not exist.",
     after_help = examples()
 )]
@@ -36,11 +38,26 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Make a rule about a limit of what is measured
+    Add {
+        /// What it is to be called
+        #[arg(value_name = "NAME", value_parser = any_rule)]
+        name: RuleId,
+        /// metric, of, and above or below; the rest has defaults
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = setting)]
+        settings: Vec<(String, String)>,
+    },
+    /// Remove rules that somebody made
+    Rm {
+        /// The rules
+        #[arg(value_name = "NAME", required = true, value_parser = any_rule)]
+        names: Vec<RuleId>,
+    },
     /// Change settings of a rule
     Set {
         /// The rule
-        #[arg(value_name = "NAME", value_parser = rule)]
-        name: RuleName,
+        #[arg(value_name = "NAME", value_parser = any_rule)]
+        name: RuleId,
         /// What to change, as key=value
         #[arg(value_name = "KEY=VALUE", required = true, value_parser = setting)]
         settings: Vec<(String, String)>,
@@ -60,18 +77,33 @@ fn examples() -> String {
             vigie rules set crash-loop exits=3 within=30s\n  \
             vigie rules set degraded for=5m quiet=22:00-07:00\n  \
             vigie rules set not-ready on=no\n  \
-            vigie rules reset crash-loop\n\n\
-         Settings:\n",
+            vigie rules reset crash-loop\n  \
+            vigie rules set disk-low above=90 clear=80\n  \
+            vigie rules add hungry metric=memory_percent_of_limit of=container:* above=90 clear=80 for=5m\n  \
+            vigie rules add busy metric=cpu_percent_of_core of=service:demo/api above=80 clear=60 for=10m\n  \
+            vigie rules add leak metric=descriptors of=service:demo/* above=1000 severity=notice\n  \
+            vigie rules rm busy\n\n\
+         Settings of all rules:\n",
     );
-    for key in KEYS {
-        text.push_str(&format!("  {:<10} {}\n", key.name, key.about));
-    }
+    let mut list = |title: &str, wanted: fn(&Key) -> bool| {
+        text.push_str(title);
+        for key in KEYS.iter().filter(|key| wanted(key)) {
+            text.push_str(&format!("  {:<10} {}\n", key.name, key.about));
+        }
+    };
+    list("", |key| key.of == Of::All);
+    list("Of rules about what happens:\n", |key| matches!(key.of, Of::Signs | Of::Loops));
+    list("Of rules about a limit (disk-low, and those that are added):\n", |key| matches!(key.of, Of::Limits(_)));
     text.truncate(text.trim_end().len());
     text
 }
 
 fn rule(text: &str) -> Result<RuleName, String> {
-    text.parse().map_err(|error: vigie_core::incidents::RuleError| error.to_string())
+    text.parse().map_err(|error: RuleError| error.to_string())
+}
+
+fn any_rule(text: &str) -> Result<RuleId, String> {
+    text.parse().map_err(|error: RuleError| error.to_string())
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -84,18 +116,36 @@ pub(crate) fn run(args: &Args) -> Verdict {
     match &args.verb {
         None => list(&place, args.json),
         Some(Verb::Ls { json }) => list(&place, *json || args.json),
-        Some(Verb::Set { name, settings }) => {
-            // What does not fit is told without a daemon.
+        // What does not fit is told without a daemon.
+        Some(Verb::Add { name, settings }) => {
+            read(&place)?.add(name, settings).map_err(refused)?;
+            settings::change(&place, &Change::AddRule { rule: name.clone(), settings: settings.clone() })?;
+            tell(&place, name, args.json)
+        }
+        Some(Verb::Rm { names }) => {
             let mut rules = read(&place)?;
-            rules.set(*name, settings).map_err(|error| Failure::usage(error.to_string()))?;
-            settings::change(&place, &Change::SetRule { rule: *name, settings: settings.clone() })?;
-            tell(&place, *name, args.json)
+            for name in names {
+                rules.remove(name).map_err(refused)?;
+            }
+            for name in names {
+                settings::change(&place, &Change::RemoveRule { rule: name.clone() })?;
+            }
+            Ok(0)
+        }
+        Some(Verb::Set { name, settings }) => {
+            read(&place)?.set(name, settings).map_err(refused)?;
+            settings::change(&place, &Change::SetRule { rule: name.clone(), settings: settings.clone() })?;
+            tell(&place, name, args.json)
         }
         Some(Verb::Reset { name }) => {
             settings::change(&place, &Change::ResetRule { rule: *name })?;
-            tell(&place, *name, args.json)
+            tell(&place, &RuleId::from(*name), args.json)
         }
     }
+}
+
+fn refused(error: RuleError) -> Failure {
+    Failure::usage(error.to_string())
 }
 
 fn read(place: &Place) -> Result<Rules, Failure> {
@@ -103,18 +153,24 @@ fn read(place: &Place) -> Result<Rules, Failure> {
     Ok(Rules::new(edits.into_iter().filter_map(|(key, edits)| Some((key.parse().ok()?, edits)))))
 }
 
-fn shown(rules: &Rules, name: RuleName) -> Rule {
-    let settings = rules.get(name).shown(name);
+fn shown(rules: &Rules, name: &RuleId) -> Rule {
+    let rule = rules.get(name);
+    let about = match (name, &rule.limit) {
+        (RuleId::Own(_), Some(limit)) => limit.about(),
+        (RuleId::Own(_), None) => String::new(),
+        (RuleId::Known(name), _) => name.about().to_owned(),
+    };
     Rule {
-        name,
-        about: name.about().to_owned(),
-        settings: settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        name: name.clone(),
+        about,
+        own: matches!(name, RuleId::Own(_)),
+        settings: rule.shown(name).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         changed: rules.edits(name).into_iter().flatten().map(|(key, _)| key.clone()).collect(),
     }
 }
 
-fn report(rules: &Rules, names: &[RuleName]) -> Report {
-    Report { schema: vigie_api::SCHEMA, rules: names.iter().map(|name| shown(rules, *name)).collect() }
+fn report(rules: &Rules, names: &[RuleId]) -> Report {
+    Report { schema: vigie_api::SCHEMA, rules: names.iter().map(|name| shown(rules, name)).collect() }
 }
 
 fn json(report: &Report) -> Verdict {
@@ -125,7 +181,7 @@ fn json(report: &Report) -> Verdict {
 
 fn list(place: &Place, as_json: bool) -> Verdict {
     let rules = read(place)?;
-    let report = report(&rules, &RuleName::ALL);
+    let report = report(&rules, &rules.ids());
     if as_json {
         return json(&report);
     }
@@ -152,18 +208,19 @@ fn list(place: &Place, as_json: bool) -> Verdict {
 
 /// `for=0s clear=1m*`, in the order of the settings.
 fn line(rules: &Rules, rule: &Rule, without: &[&str]) -> String {
-    let settings = rules.get(rule.name).shown(rule.name).into_iter().filter(|(key, _)| !without.contains(key));
+    let settings = rules.get(&rule.name).shown(&rule.name).into_iter().filter(|(key, _)| !without.contains(key));
     let shown = settings.map(|(key, value)| {
-        let mark = if rule.changed.iter().any(|changed| changed == key) { "*" } else { "" };
+        let changed = !rule.own && rule.changed.iter().any(|changed| changed == key);
+        let mark = if changed { "*" } else { "" };
         format!("{key}={value}{mark}")
     });
     shown.collect::<Vec<_>>().join(" ")
 }
 
-fn tell(place: &Place, name: RuleName, as_json: bool) -> Verdict {
+fn tell(place: &Place, name: &RuleId, as_json: bool) -> Verdict {
     let rules = read(place)?;
     if as_json {
-        return json(&report(&rules, &[name]));
+        return json(&report(&rules, std::slice::from_ref(name)));
     }
     writeln!(std::io::stdout(), "{name}: {}", line(&rules, &shown(&rules, name), &[]))?;
     Ok(0)

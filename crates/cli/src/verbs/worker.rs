@@ -16,11 +16,16 @@ pub(crate) struct Args {
 enum Role {
     /// Follow the events of container engines
     Events,
+    /// Measure what containers use, and how full disks are
+    Metrics,
 }
 
 pub(crate) fn run(args: &Args) -> Verdict {
-    let Role::Events = args.role;
+    let role = match args.role {
+        Role::Events => vigie_wire::worker::Role::Events,
+        Role::Metrics => vigie_wire::worker::Role::Metrics,
+    };
     let socket = context::place()?.worker_socket();
-    vigie_daemon::work(&socket).map_err(|error| Failure::new(ExitCode::Unreachable, error.to_string()))?;
+    vigie_daemon::work(&socket, role).map_err(|error| Failure::new(ExitCode::Unreachable, error.to_string()))?;
     Ok(0)
 }

@@ -21,6 +21,38 @@ impl Nanos {
         Self(self.0.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
     }
 
+    /// Reads a time as RFC 3339 writes it: `2026-01-02T03:04:05.123456789Z`, or with an offset. `None` for one before 1970, too:
+    /// engines write year 1 for what never was.
+    pub fn of_rfc3339(text: &str) -> Option<Self> {
+        let (date, time) = text.split_once('T')?;
+        // Nothing that fits into 32 bits can overflow below.
+        let whole = |text: &str| text.parse::<u32>().ok().map(i64::from);
+        let mut date = date.split('-').map(whole);
+        let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+        let zone = time.find(['Z', '+', '-'])?;
+        let (time, zone) = time.split_at(zone);
+        let offset = match zone.strip_prefix('Z') {
+            Some(_) => 0,
+            None => {
+                let (hours, minutes) = zone[1..].split_once(':')?;
+                let minutes = whole(hours)? * 60 + whole(minutes)?;
+                if zone.starts_with('-') { -minutes * 60 } else { minutes * 60 }
+            }
+        };
+        let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+        let mut time = time.split(':').map(whole);
+        let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+        let fraction: u64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+        // Days since 1970 in the proleptic Gregorian calendar, counted from the first of March so that a leap day is the last.
+        let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+        let days =
+            year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day
+                - 1
+                - 719_468;
+        let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
+        u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(fraction).map(Nanos)
+    }
+
     /// `1700000000.000000001`, as the API takes it for `since` and `until`.
     pub fn for_query(self) -> String {
         format!("{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
@@ -240,6 +272,24 @@ mod tests {
             assert!(text.len() <= TEXT && long.starts_with(text.as_str()), "{} bytes", text.len());
         }
         assert_eq!(event.attributes.len(), 1);
+    }
+
+    #[test]
+    fn times_of_engines() {
+        for (text, wanted) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2026-11-20T10:20:30.5Z", Some(1_795_170_030_500_000_000)),
+            ("2024-02-29T23:59:59.123456789Z", Some(1_709_251_199_123_456_789)),
+            ("2024-03-01T01:59:59.123456789+02:00", Some(1_709_251_199_123_456_789)),
+            ("2000-03-01T00:00:00-01:30", Some(951_874_200_000_000_000)),
+            ("1969-01-01T00:00:00Z", None),
+            ("yesterday", None),
+            ("9223372036854775807-01-01T00:00:00Z", None),
+            ("4294967295-4294967295-4294967295T4294967295:4294967295:4294967295+4294967295:4294967295", None),
+            ("2026-11-20", None),
+        ] {
+            assert_eq!(Nanos::of_rfc3339(text), wanted.map(Nanos), "{text}");
+        }
     }
 
     #[test]

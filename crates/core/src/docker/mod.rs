@@ -28,15 +28,25 @@
 //! | [`known`] | the containers as they were last known |
 //! | [`told`] | what is told of a source |
 //! | [`follower`] | the state machine |
+//! | [`pace`] | when a source is measured |
+//! | [`presence`] | whether a source is there of which only measuring tells |
+//! | [`usage`] | how much of its disk an engine uses |
+//! | [`cgroup`] | which container a cgroup belongs to |
+//! | [`stats`] | counters of a container become what is stored of it |
 
+pub mod cgroup;
 pub mod endpoint;
 pub mod event;
 pub mod filter;
 pub mod follower;
 pub mod known;
 pub mod lines;
+pub mod pace;
+pub mod presence;
 pub mod source;
+pub mod stats;
 pub mod told;
+pub mod usage;
 
 #[cfg(test)]
 mod simulated;

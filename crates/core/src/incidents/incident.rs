@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::{RuleName, Severity};
+use super::rule::{RuleId, RuleName, Severity};
 use crate::clock::{Mono, Wall};
 use crate::identity::RunId;
 use crate::journal::Subject;
+use crate::name::Name;
 
 /// What signs of one subject are folded by: those of one cause are one story.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cause {
     /// It does not stay up: it crashes, is not ready in time, is given up.
@@ -27,19 +28,42 @@ pub enum Cause {
     Away,
     /// Its memory runs out.
     Memory,
+    /// What is measured of it is beyond the limit of this rule.
+    Limit(Name),
+}
+
+impl Cause {
+    /// Its signs are moments: after each it seems well again. Those of others tell that something is so from then on.
+    fn is_of_moments(&self) -> bool {
+        match self {
+            Cause::Keeper | Cause::Journal | Cause::Memory => true,
+            Cause::Failing | Cause::Health | Cause::Ghost | Cause::Away | Cause::Limit(_) => false,
+        }
+    }
+}
+
+impl RuleId {
+    /// What it is a sign of.
+    pub fn cause(&self) -> Cause {
+        match self {
+            RuleId::Known(name) => name.cause(),
+            RuleId::Own(name) => Cause::Limit(name.clone()),
+        }
+    }
 }
 
 impl RuleName {
     /// What it is a sign of.
     pub fn cause(self) -> Cause {
         match self {
-            RuleName::CrashLoop | RuleName::GaveUp | RuleName::NotReady => Cause::Failing,
+            RuleName::CrashLoop | RuleName::GaveUp | RuleName::NotReady | RuleName::ContainerExited => Cause::Failing,
             RuleName::Degraded => Cause::Health,
             RuleName::Ghost => Cause::Ghost,
             RuleName::KeeperLost => Cause::Keeper,
             RuleName::JournalDamaged => Cause::Journal,
             RuleName::SourceOffline => Cause::Away,
             RuleName::ContainerOom => Cause::Memory,
+            RuleName::DiskLow => Cause::Limit(Name::lossy(self.name())),
         }
     }
 }
@@ -64,7 +88,7 @@ pub struct Incident {
     /// About whom; without a mode.
     pub subject: Subject,
     /// The rule that found it. Its settings hold for it to the end.
-    pub rule: RuleName,
+    pub rule: RuleId,
     /// How grave it is by now.
     pub severity: Severity,
     /// Where it stands.
@@ -114,12 +138,30 @@ pub struct Clockwork {
     /// Its runs that no signal ends.
     #[serde(default)]
     pub runs: BTreeSet<RunId>,
+    /// Nobody sees how it goes on: its timers stand still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
 }
 
 impl Incident {
     /// It is open.
     pub fn is_open(&self) -> bool {
         self.standing == Standing::Open
+    }
+
+    /// When it is to be opened. What is pending is not opened while it seems to be well again.
+    fn raise_at(&self) -> Option<Mono> {
+        self.clock.raise_at.filter(|_| self.clock.clear_at.is_none() || self.cause().is_of_moments())
+    }
+
+    /// When its timers want something.
+    pub(super) fn due(&self) -> Option<Mono> {
+        self.raise_at().into_iter().chain(self.clock.clear_at).min().filter(|_| !self.clock.frozen)
+    }
+
+    /// What they want is that it is over. What is over at the moment in which it would be opened is over.
+    pub(super) fn ends_next(&self) -> bool {
+        self.clock.clear_at.is_some_and(|clear| self.raise_at().is_none_or(|raise| clear <= raise))
     }
 
     /// What it is folded by.

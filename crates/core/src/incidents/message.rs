@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::{RuleName, Severity};
+use super::rule::{RuleId, Severity};
 use crate::clock::Wall;
 use crate::identity::RunId;
 use crate::journal::Subject;
@@ -51,7 +51,7 @@ pub struct Message {
     /// The number of the incident.
     pub incident: Option<u64>,
     /// The rule that found it.
-    pub rule: Option<RuleName>,
+    pub rule: Option<RuleId>,
     /// What happened, in one line, without the subject.
     pub text: String,
     /// How often it happened.

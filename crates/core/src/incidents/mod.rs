@@ -22,24 +22,38 @@
 //! over, and after long times with a count in between. Three things hold messages back: the cooldown after the last one
 //! about the same, quiet hours, silences. What is true when they end is told then; what came and went meanwhile is not.
 //!
+//! What is measured is no entry. [`Engine::judge`] gets each round of samples once, and holds it against the rules about limits;
+//! an incident that comes of it is one like any other.
+//!
 //! Durations come from the clock that never jumps. Entries bear wall times only, so the age of an entry, which is short, is
-//! taken off the present; and only between two boots, where there is no other clock, a wall-clock difference stands in for
+//! taken off the present, unless it bears the time of an engine's clock; and only between two boots, where there is no other clock, a wall-clock difference stands in for
 //! the time that passed.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `rule` | the rules, their settings, how they are edited |
+//! | `rule`, `settings`, `rules` | the rules that there are, how they are written, all of them together |
+//! | `measure`, `limit`, `judge` | limits of what is measured, and how rounds of samples are held against them |
 //! | `signs` | what an entry is a sign of |
+//! | `containers`, `others` | what events of containers are signs of; what becomes of them with their source |
+//! | `edit` | what somebody changes |
 //! | `incident` | one incident with its timers |
 //! | `talk` | what is told of it, and when |
 //! | `hours`, `silence` | when nothing is told |
 //! | `message` | what is told |
 //! | `stored` | what outlives the daemon |
 
+mod containers;
+mod edit;
 mod hours;
 mod incident;
+mod judge;
+mod limit;
+mod measure;
 mod message;
+mod others;
 mod rule;
+mod rules;
+mod settings;
 mod signs;
 mod silence;
 mod stored;
@@ -50,8 +64,13 @@ use std::time::Duration;
 
 pub use hours::{Hours, Moment};
 pub use incident::{Cause, Clockwork, Incident, Standing};
+pub use judge::Standards;
+pub use limit::{Bound, Limit, LimitKey, Pattern, Side};
+pub use measure::{Kind, Measure};
 pub use message::{Message, Occasion, masked};
-pub use rule::{Edits, KEYS, Key, Rule, RuleError, RuleName, Rules, Severity};
+pub use rule::{Rule, RuleId, RuleName, Severity};
+pub use rules::{Edits, RuleError, Rules};
+pub use settings::{KEYS, Key, Of};
 pub use silence::{Scope, Silence};
 pub use stored::Kept;
 
@@ -59,6 +78,8 @@ use crate::clock::{Mono, Now, Wall};
 use crate::identity::RunId;
 use crate::journal::{Entry, Subject, What};
 use crate::units::Span;
+use containers::ContainerTrack;
+use judge::Stretch;
 use signs::{Sign, Track, loop_text, nanos};
 
 /// So many incidents that are over are kept.
@@ -70,6 +91,9 @@ const UNSTORED: u32 = 512;
 
 /// Counts that grow are stored this long after they grew.
 const FLUSH: Duration = Duration::from_secs(1);
+
+/// After so many entries, containers of which nothing needs to be remembered any more are forgotten.
+const SWEEP: u32 = 64;
 
 /// What follows from one step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -109,6 +133,11 @@ pub struct Engine {
     unstored: u32,
     flush_at: Option<Mono>,
     changed: BTreeSet<(Subject, Cause)>,
+    containers: BTreeMap<Subject, ContainerTrack>,
+    /// Of each rule about a limit, for whom something beyond it was measured, by the name of its samples.
+    stretches: BTreeMap<RuleId, BTreeMap<String, Stretch>>,
+    /// What changed, and is stored with whatever is stored next.
+    grown: BTreeSet<(Subject, Cause)>,
 }
 
 impl Engine {
@@ -127,6 +156,9 @@ impl Engine {
             unstored: 0,
             flush_at: None,
             changed: BTreeSet::new(),
+            containers: BTreeMap::new(),
+            stretches: BTreeMap::new(),
+            grown: BTreeSet::new(),
         }
     }
 
@@ -162,20 +194,16 @@ impl Engine {
             return turn;
         }
         self.cursor = seq;
-        let when = happened(at.now, entry.at);
+        let when = happened(at.now, entry);
         self.advance(when, at, &mut turn);
-        let subject = without_mode(&entry.subject);
-        let failing = self.live.get(&(subject.clone(), Cause::Failing));
-        let failing = failing.filter(|incident| incident.standing != Standing::Resolved).map(|incident| incident.rule);
-        let loops = self.rules.get(RuleName::CrashLoop);
-        let track = self.tracks.entry(subject.clone()).or_default();
-        track.forget(Mono(when.0.saturating_sub(nanos(loops.within))));
-        let signs = track.read(when, entry, loops, failing);
+        let subject = folded(&entry.subject);
+        let failing = self.standing(&(subject.clone(), Cause::Failing)).map(|incident| incident.rule.clone());
+        let (signs, run) = match subject {
+            Subject::Container { .. } => (self.read_container(&subject, when, entry, failing.as_ref()), None),
+            _ => self.read(&subject, when, entry, failing.as_ref()),
+        };
         // What is decided after the end of a run is about that run.
-        let entry = &Entry { run: entry.run.or(track.run), ..entry.clone() };
-        if track.is_idle() {
-            self.tracks.remove(&subject);
-        }
+        let entry = &Entry { run: entry.run.or(run), ..entry.clone() };
         for sign in signs {
             self.apply(sign, &subject, when, entry, at, &mut turn);
         }
@@ -183,59 +211,29 @@ impl Engine {
         self.finish(at, turn)
     }
 
+    fn read(
+        &mut self,
+        subject: &Subject,
+        when: Mono,
+        entry: &Entry,
+        failing: Option<&RuleId>,
+    ) -> (Vec<Sign>, Option<RunId>) {
+        let loops = self.rules.known(RuleName::CrashLoop);
+        let track = self.tracks.entry(subject.clone()).or_default();
+        track.forget(Mono(when.0.saturating_sub(nanos(loops.within))));
+        let signs = track.read(when, entry, loops, failing);
+        let run = track.run;
+        if track.is_idle() {
+            self.tracks.remove(subject);
+        }
+        (signs, run)
+    }
+
     /// Looks at the clock.
     pub fn tick(&mut self, at: Moment) -> Turn {
         let mut turn = Turn::default();
         self.advance(at.now.mono, at, &mut turn);
         self.finish(at, turn)
-    }
-
-    /// Changes settings of a rule.
-    ///
-    /// # Errors
-    /// When they do not fit; then nothing was changed.
-    pub fn set_rule(&mut self, at: Moment, name: RuleName, changes: &[(String, String)]) -> Result<Turn, RuleError> {
-        self.rules.set(name, changes)?;
-        Ok(self.rules_changed(at))
-    }
-
-    /// Makes a rule as it is when nobody changed it.
-    pub fn reset_rule(&mut self, at: Moment, name: RuleName) -> Turn {
-        self.rules.reset(name);
-        self.rules_changed(at)
-    }
-
-    fn rules_changed(&mut self, at: Moment) -> Turn {
-        let mut turn = Turn::default();
-        let off = |incident: &&Incident| incident.standing != Standing::Resolved && !self.rules.get(incident.rule).on;
-        let keys: Vec<_> = self.live.values().filter(off).map(key).collect();
-        for key in keys {
-            self.resolve(&key, "its rule was turned off".to_owned(), at, &mut turn);
-        }
-        self.finish(at, turn)
-    }
-
-    /// For a while nothing is told about this. The silence is the last of [`Engine::silences`] then.
-    pub fn silence(
-        &mut self,
-        at: Moment,
-        scope: Scope,
-        length: Duration,
-        by: String,
-        reason: Option<String>,
-    ) -> (Silence, Turn) {
-        let id = self.silences.keys().next_back().map_or(1, |last| last + 1);
-        let now = at.now;
-        let ends = Wall(now.wall.0.saturating_add(nanos(length)));
-        let silence = Silence { id, scope, until: now.mono + length, ends, since: now.wall, by, reason };
-        self.silences.insert(id, silence.clone());
-        (silence, self.finish(at, Turn::default()))
-    }
-
-    /// Ends a silence; absent when there is none of this number.
-    pub fn end_silence(&mut self, at: Moment, id: u64) -> Option<Turn> {
-        self.silences.remove(&id)?;
-        Some(self.finish(at, Turn { ended: vec![id], ..Turn::default() }))
     }
 
     /// The last lines of the output that explain an incident were read.
@@ -248,7 +246,7 @@ impl Engine {
 
     /// When [`Engine::tick`] is to be called, if nothing else happens.
     pub fn deadline(&self, at: Moment) -> Option<Mono> {
-        let timers = self.live.values().flat_map(|incident| [incident.clock.raise_at, incident.clock.clear_at]);
+        let timers = self.live.values().map(Incident::due);
         let talks = self.live.values().map(|incident| self.talk_at(incident, at));
         let silences = self.silences.values().map(|silence| Some(silence.until));
         timers.chain(talks).chain(silences).chain([self.flush_at]).flatten().min()
@@ -257,21 +255,16 @@ impl Engine {
     /// Does what is due by the clock until `until`, in its order.
     fn advance(&mut self, until: Mono, at: Moment, turn: &mut Turn) {
         loop {
-            let due = |incident: &Incident| {
-                let clock = &incident.clock;
-                clock.raise_at.into_iter().chain(clock.clear_at).min().filter(|due| *due <= until)
-            };
+            let due = |incident: &Incident| incident.due().filter(|due| *due <= until);
             let next = self.live.iter().filter_map(|(key, incident)| Some((due(incident)?, key))).min();
             let Some((_, key)) = next else { break };
             let key = key.clone();
             let Some(incident) = self.live.get_mut(&key) else { break };
-            let clock = &mut incident.clock;
-            // What is over at the moment in which it would be opened is over.
-            if clock.clear_at.is_some_and(|clear| clock.raise_at.is_none_or(|raise| clear <= raise)) {
-                let why = clock.clear_why.take().unwrap_or_default();
+            if incident.ends_next() {
+                let why = incident.clock.clear_why.take().unwrap_or_default();
                 self.resolve(&key, why, at, turn);
             } else {
-                clock.raise_at = None;
+                incident.clock.raise_at = None;
                 self.open(&key, at, turn);
             }
         }
@@ -289,8 +282,8 @@ impl Engine {
             Sign::Raise { rule, text, count } => self.raise(rule, text, count, of(rule.cause()), when, entry, at, turn),
             Sign::More { cause, text } => self.more(of(cause), text, 1, when, entry),
             Sign::Better { cause, why, least } => {
-                let Some(incident) = self.standing(&of(cause)) else { return };
-                let clear = self.rules.get(incident.rule).clear.max(least);
+                let Some(incident) = self.standing(&of(cause.clone())) else { return };
+                let clear = self.rules.get(&incident.rule).clear.max(least);
                 if clear.is_zero() {
                     return self.resolve(&of(cause), why, at, turn);
                 }
@@ -304,6 +297,8 @@ impl Engine {
                 }
             }
             Sign::Over { cause, why } => self.resolve(&of(cause), why, at, turn),
+            Sign::Unmeasured => self.see_to_measured(subject, at, turn),
+            Sign::Containers(fate) => self.see_to_containers(fate, subject, at, turn),
             Sign::Gone(run) => {
                 let Some(incident) = self.live.get_mut(&of(Cause::Ghost)) else { return };
                 if incident.clock.runs.remove(&run) && incident.clock.runs.is_empty() {
@@ -330,23 +325,32 @@ impl Engine {
         at: Moment,
         turn: &mut Turn,
     ) {
-        let rule = self.rules.get(name).clone();
+        let rule = self.rules.known(name).clone();
         if !rule.on {
             return;
         }
         let run = entry.run.filter(|_| name == RuleName::Ghost);
-        if self.standing(&key).is_some() {
-            self.more(key.clone(), text, count, when, entry);
+        if let Some(incident) = self.standing(&key) {
+            // Another rule that waits for less time takes a pending one over. A crash loop has counted all of it.
+            let takes_over = incident.standing == Standing::Pending && incident.rule != name;
+            let counted = if takes_over && name == RuleName::CrashLoop { incident.count.min(count) } else { 0 };
+            self.more(key.clone(), text, count - counted, when, entry);
+            if let Some(incident) = self.live.get_mut(&key).filter(|_| takes_over) {
+                incident.rule = name.into();
+                incident.clock.raise_at = incident.clock.raise_at.map(|due| due.min(when + rule.hold));
+            }
         } else {
             let before = self.live.remove(&key);
             let returned = before.is_some();
-            let incident = before.unwrap_or_else(|| fresh(&key.0, name, rule.severity, entry.at, when));
+            let incident = before.unwrap_or_else(|| fresh(&entry.subject, name.into(), rule.severity, entry.at, when));
             let clock =
                 Clockwork { raise_at: Some(when + rule.hold), clear_at: None, clear_why: None, ..incident.clock };
             // One that comes back before its end was told goes on where it was.
             let standing = Standing::Pending;
             let total = if returned { incident.count + count } else { count };
-            let incident = Incident { standing, count: total, text, last: entry.at, run: entry.run, clock, ..incident };
+            let subject = shown(&entry.subject);
+            let incident =
+                Incident { standing, subject, count: total, text, last: entry.at, run: entry.run, clock, ..incident };
             self.live.insert(key.clone(), incident);
         }
         if let Some(incident) = self.live.get_mut(&key) {
@@ -362,9 +366,15 @@ impl Engine {
             return;
         };
         incident.count += count;
-        let crash = incident.rule == RuleName::CrashLoop && matches!(entry.what, What::RestartScheduled { .. });
+        let crash = incident.rule == RuleName::CrashLoop
+            && match &entry.what {
+                What::RestartScheduled { .. } => true,
+                What::ContainerEvent { action, .. } => action == "die",
+                _ => false,
+            };
         let span = when.since(incident.clock.first);
         incident.text = if crash { loop_text(incident.count, span, &text) } else { text };
+        incident.subject = shown(&entry.subject);
         incident.last = entry.at;
         incident.run = entry.run.or(incident.run);
         (incident.clock.clear_at, incident.clock.clear_why) = (None, None);
@@ -393,8 +403,18 @@ impl Engine {
         turn.store = true;
     }
 
+    /// What changed is stored at this time, if not before.
+    fn flush_by(&mut self, at: Mono) {
+        self.flush_at = Some(self.flush_at.map_or(at, |before| before.min(at)));
+    }
+
     /// It is over. One that was only pending never was.
     fn resolve(&mut self, key: &(Subject, Cause), why: String, at: Moment, turn: &mut Turn) {
+        let Some(incident) = self.live.get(key) else { return };
+        if let Cause::Limit(_) = &key.1 {
+            let id = incident.rule.clone();
+            self.forget_stretch(&id, &key.0);
+        }
         let Some(incident) = self.live.get_mut(key) else { return };
         (incident.clock.raise_at, incident.clock.clear_at, incident.clock.clear_why) = (None, None, None);
         match incident.standing {
@@ -422,12 +442,13 @@ impl Engine {
         self.talk(at, &mut turn);
         let now = at.now.mono;
         if !self.changed.is_empty() {
-            let flush = *self.flush_at.get_or_insert(now + FLUSH);
-            turn.store |= flush <= now;
+            self.flush_by(now + FLUSH);
         }
+        turn.store |= self.flush_at.is_some_and(|flush| flush <= now);
         turn.store |= self.unstored >= UNSTORED;
         if turn.store {
-            let changed = std::mem::take(&mut self.changed);
+            let mut changed = std::mem::take(&mut self.changed);
+            changed.append(&mut self.grown);
             let shown = changed.iter().filter_map(|key| self.live.get(key)).filter(|incident| incident.id > 0);
             turn.incidents.extend(shown.cloned());
             (self.unstored, self.flush_at) = (0, None);
@@ -437,13 +458,13 @@ impl Engine {
 }
 
 fn key(incident: &Incident) -> (Subject, Cause) {
-    (incident.subject.clone(), incident.cause())
+    (folded(&incident.subject), incident.cause())
 }
 
-fn fresh(subject: &Subject, rule: RuleName, severity: Severity, since: Wall, first: Mono) -> Incident {
+fn fresh(subject: &Subject, rule: RuleId, severity: Severity, since: Wall, first: Mono) -> Incident {
     Incident {
         id: 0,
-        subject: subject.clone(),
+        subject: shown(subject),
         rule,
         severity,
         standing: Standing::Pending,
@@ -460,18 +481,32 @@ fn fresh(subject: &Subject, rule: RuleName, severity: Severity, since: Wall, fir
     }
 }
 
-/// When an entry happened, on the clock that never jumps: its age is taken off the present.
-fn happened(now: Now, at: Wall) -> Mono {
-    Mono(now.mono.0.saturating_sub(now.wall.0.saturating_sub(at.0)))
+/// When an entry happened, on the clock that never jumps: its age is taken off the present. What happened to a container
+/// bears the time of another clock: it happened when it is heard.
+fn happened(now: Now, entry: &Entry) -> Mono {
+    match entry.subject {
+        Subject::Container { .. } => now.mono,
+        _ => Mono(now.mono.0.saturating_sub(now.wall.0.saturating_sub(entry.at.0))),
+    }
 }
 
 /// A service is the same in every mode.
-fn without_mode(subject: &Subject) -> Subject {
+fn shown(subject: &Subject) -> Subject {
     match subject {
         Subject::Service { project, service, .. } => {
             Subject::Service { project: project.clone(), service: service.clone(), mode: None }
         }
         other => other.clone(),
+    }
+}
+
+/// And a container under every name.
+fn folded(subject: &Subject) -> Subject {
+    match subject {
+        Subject::Container { source, id, .. } => {
+            Subject::Container { source: source.clone(), name: String::new(), id: id.clone() }
+        }
+        other => shown(other),
     }
 }
 

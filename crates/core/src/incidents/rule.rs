@@ -1,17 +1,18 @@
 //! Rules: what opens an incident, and when of it is told.
 //!
-//! There are few, and each has a default for everything. What somebody changed is kept as it was written, key by key, so
-//! that a better default of a later version reaches everybody who never changed that key.
+//! There are few without anybody making them, and each has a default for everything. Whoever wants more makes rules of their
+//! own: limits of what is measured ([`super::limit`]). How they are kept and changed: [`super::rules`].
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::hours::Hours;
-use crate::units::{Span, parse_duration};
+use super::limit::Limit;
+use super::rules::{RuleError, nearest};
+use crate::name::Name;
 
-/// Every rule.
+/// Every rule that there is without anybody having made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuleName {
@@ -31,13 +32,17 @@ pub enum RuleName {
     JournalDamaged,
     /// A container engine that is watched does not answer (R11.4).
     SourceOffline,
-    /// Memory had run out for a container when it ended (R10.3).
+    /// Memory had run out for a container (R10.3).
     ContainerOom,
+    /// A container crashed, and is not started again.
+    ContainerExited,
+    /// Little room is left where an engine keeps what is its own (R11.5).
+    DiskLow,
 }
 
 impl RuleName {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [RuleName; 9] = [
+    pub const ALL: [RuleName; 11] = [
         RuleName::CrashLoop,
         RuleName::GaveUp,
         RuleName::NotReady,
@@ -47,6 +52,8 @@ impl RuleName {
         RuleName::JournalDamaged,
         RuleName::SourceOffline,
         RuleName::ContainerOom,
+        RuleName::ContainerExited,
+        RuleName::DiskLow,
     ];
 
     /// Its stable name.
@@ -61,21 +68,25 @@ impl RuleName {
             RuleName::JournalDamaged => "journal-damaged",
             RuleName::SourceOffline => "source-offline",
             RuleName::ContainerOom => "container-oom",
+            RuleName::ContainerExited => "container-exited",
+            RuleName::DiskLow => "disk-low",
         }
     }
 
     /// What it is about, for people.
     pub fn about(self) -> &'static str {
         match self {
-            RuleName::CrashLoop => "a service ends again and again and is started again each time",
+            RuleName::CrashLoop => "a service or a container ends again and again and is started again each time",
             RuleName::GaveUp => "a service failed and is not started again",
             RuleName::NotReady => "a service did not become ready in time",
-            RuleName::Degraded => "the health probe of a service fails",
+            RuleName::Degraded => "the health probe of a service or a container fails",
             RuleName::Ghost => "no signal ends what is left of a service",
             RuleName::KeeperLost => "the process that holds a service died",
             RuleName::JournalDamaged => "the journal was damaged and begun anew",
             RuleName::SourceOffline => "a container engine that is watched does not answer",
-            RuleName::ContainerOom => "memory had run out for a container when it ended",
+            RuleName::ContainerOom => "memory had run out for a container",
+            RuleName::ContainerExited => "a container crashed, and is not started again",
+            RuleName::DiskLow => "little room is left where a container engine keeps what is its own",
         }
     }
 }
@@ -95,6 +106,55 @@ impl std::str::FromStr for RuleName {
             text: text.to_owned(),
             near: nearest(text, Self::ALL.into_iter().map(Self::name)),
         })
+    }
+}
+
+/// A rule: one that there always is, or one that somebody made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RuleId {
+    /// There always is.
+    Known(RuleName),
+    /// Somebody made it; about a limit of what is measured.
+    Own(Name),
+}
+
+impl RuleId {
+    /// Its stable name.
+    pub fn name(&self) -> &str {
+        match self {
+            RuleId::Known(rule) => rule.name(),
+            RuleId::Own(name) => name.as_str(),
+        }
+    }
+}
+
+impl From<RuleName> for RuleId {
+    fn from(rule: RuleName) -> Self {
+        RuleId::Known(rule)
+    }
+}
+
+impl PartialEq<RuleName> for RuleId {
+    fn eq(&self, rule: &RuleName) -> bool {
+        matches!(self, RuleId::Known(known) if known == rule)
+    }
+}
+
+impl std::fmt::Display for RuleId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for RuleId {
+    type Err = RuleError;
+
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        if let Ok(known) = text.parse() {
+            return Ok(RuleId::Known(known));
+        }
+        Name::new(text).map(RuleId::Own).map_err(|error| RuleError::Name(error.to_string()))
     }
 }
 
@@ -144,6 +204,8 @@ pub struct Rule {
     pub exits: u32,
     /// … within so long.
     pub within: Duration,
+    /// It is about a limit of what is measured.
+    pub limit: Option<Limit>,
 }
 
 impl Rule {
@@ -161,6 +223,7 @@ impl Rule {
             lines: 0,
             exits: 5,
             within: minutes(1),
+            limit: None,
         };
         match name {
             RuleName::CrashLoop => Self { clear: minutes(1), lines: 10, ..base },
@@ -172,231 +235,31 @@ impl Rule {
             RuleName::JournalDamaged => {
                 Self { severity: Severity::Warning, clear: minutes(60), renotify: None, ..base }
             }
-            RuleName::SourceOffline => Self { hold: minutes(1), ..base },
+            // One that comes and goes is away, until it stays.
+            RuleName::SourceOffline => Self { hold: minutes(1), clear: minutes(1), ..base },
             RuleName::ContainerOom => Self { clear: minutes(10), ..base },
+            // Off: jobs that fail, and what is run by hand, are not worth a message each. Who wants it knows for which engine
+            // that is so. A restart by the engine takes a minute at most.
+            RuleName::ContainerExited => Self { on: false, severity: Severity::Warning, hold: minutes(2), ..base },
+            RuleName::DiskLow => Self {
+                severity: Severity::Warning,
+                cooldown: minutes(60),
+                renotify: Some(minutes(24 * 60)),
+                limit: Some(Limit::disk_low()),
+                ..base
+            },
         }
     }
 
-    /// Its settings as `key=value`, in the order of [`KEYS`]; those that this rule does not have are left out.
-    pub fn shown(&self, name: RuleName) -> Vec<(&'static str, String)> {
-        let span = |duration: Duration| Span(duration).to_string();
-        let all = KEYS.iter().filter(|key| key.fits(name)).map(|key| {
-            let value = match key.name {
-                "on" => if self.on { "yes" } else { "no" }.to_owned(),
-                "severity" => self.severity.name().to_owned(),
-                "for" => span(self.hold),
-                "clear" => span(self.clear),
-                "cooldown" => span(self.cooldown),
-                "renotify" => self.renotify.map_or_else(|| "never".to_owned(), span),
-                "quiet" => self.quiet.map_or_else(|| "never".to_owned(), |hours| hours.to_string()),
-                "lines" => self.lines.to_string(),
-                "exits" => self.exits.to_string(),
-                _ => span(self.within),
-            };
-            (key.name, value)
-        });
-        all.collect()
-    }
-
-    fn set(&mut self, key: &Key, value: &str) -> Result<(), RuleError> {
-        let wrong =
-            |hint: &str| RuleError::Value { key: key.name.to_owned(), value: value.to_owned(), hint: hint.to_owned() };
-        let span = |least: Duration, most: Duration| match parse_duration(value) {
-            Ok(duration) if duration < least || duration > most => {
-                Err(wrong(&format!("between {} and {}", Span(least), Span(most))))
-            }
-            Ok(duration) => Ok(duration),
-            Err(error) => Err(wrong(&error.to_string())),
-        };
-        let number = |least: u32, most: u32| match value.parse::<u32>() {
-            Ok(number) if (least..=most).contains(&number) => Ok(number),
-            _ => Err(wrong(&format!("a number from {least} to {most}"))),
-        };
-        match key.name {
-            "on" => {
-                self.on = match value {
-                    "yes" | "true" => true,
-                    "no" | "false" => false,
-                    _ => return Err(wrong("yes or no")),
-                }
-            }
-            "severity" => {
-                self.severity = [Severity::Notice, Severity::Warning, Severity::Critical]
-                    .into_iter()
-                    .find(|severity| severity.name() == value)
-                    .ok_or_else(|| wrong("notice, warning or critical"))?;
-            }
-            "for" => self.hold = span(Duration::ZERO, DAY)?,
-            "clear" => self.clear = span(Duration::ZERO, DAY)?,
-            "cooldown" => self.cooldown = span(Duration::ZERO, DAY)?,
-            "renotify" if value == "never" => self.renotify = None,
-            "renotify" => self.renotify = Some(span(Duration::from_secs(60), 30 * DAY)?),
-            "quiet" if value == "never" => self.quiet = None,
-            "quiet" => self.quiet = Some(value.parse().map_err(|hint: String| wrong(&hint))?),
-            "lines" => self.lines = number(0, 50)?,
-            "exits" => self.exits = number(2, 1000)?,
-            _ => self.within = span(Duration::from_secs(1), DAY)?,
-        }
-        Ok(())
-    }
-}
-
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// A setting of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
-    /// Its name.
-    pub name: &'static str,
-    /// What it does, for people.
-    pub about: &'static str,
-    /// Only this rule has it.
-    pub only: Option<RuleName>,
-}
-
-impl Key {
-    fn fits(&self, rule: RuleName) -> bool {
-        self.only.is_none_or(|only| only == rule)
-    }
-}
-
-const fn key(name: &'static str, about: &'static str) -> Key {
-    Key { name, about, only: None }
-}
-
-/// Every setting.
-pub const KEYS: [Key; 10] = [
-    key("on", "yes or no: whether it is looked for at all"),
-    key("severity", "notice, warning or critical"),
-    key("for", "how long it must be true before an incident is opened"),
-    key("clear", "how long it must not be true before the incident is resolved"),
-    key("cooldown", "after one was resolved, the next about the same is not told before so long"),
-    key("renotify", "how long until an open incident is told again, or never"),
-    key("quiet", "hours of the day in which nothing of it is told, as 22:00-07:00, or never"),
-    key("lines", "how many of the last lines of output go with a message"),
-    Key { name: "exits", about: "so many ends …", only: Some(RuleName::CrashLoop) },
-    Key { name: "within", about: "… within so long are a crash loop", only: Some(RuleName::CrashLoop) },
-];
-
-/// Why a rule cannot be set like that.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RuleError {
-    /// There is no such rule.
-    #[error("there is no rule {text:?}{}", did_you_mean(.near.as_deref()))]
-    NoRule {
-        /// The name as it was given.
-        text: String,
-        /// The nearest that there is.
-        near: Option<String>,
-    },
-    /// It has no such setting.
-    #[error("rule {rule} has no setting {key:?}{}", did_you_mean(.near.as_deref()))]
-    NoKey {
-        /// The rule.
-        rule: RuleName,
-        /// The key as it was given.
-        key: String,
-        /// The nearest that there is.
-        near: Option<String>,
-    },
-    /// The value does not fit.
-    #[error("{key}={value}: {hint}")]
-    Value {
-        /// The key.
-        key: String,
-        /// The value as it was given.
-        value: String,
-        /// What would fit.
-        hint: String,
-    },
-}
-
-fn did_you_mean(near: Option<&str>) -> String {
-    near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
-}
-
-fn nearest(text: &str, known: impl Iterator<Item = &'static str>) -> Option<String> {
-    let scored = known.map(|name| (strsim::jaro_winkler(text, name), name));
-    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    (best.0 > 0.75).then(|| best.1.to_owned())
-}
-
-/// What was changed of one rule: key to value, as it was written.
-pub type Edits = BTreeMap<String, String>;
-
-/// All rules.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules {
-    edits: BTreeMap<RuleName, Edits>,
-    /// What follows from them, in the order of [`RuleName::ALL`]: asked for with every entry.
-    current: [Rule; RuleName::ALL.len()],
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self::new([])
-    }
-}
-
-impl Rules {
-    /// From what was kept. What this version does not understand stays there and does nothing.
-    pub fn new(edits: impl IntoIterator<Item = (RuleName, Edits)>) -> Self {
-        let edits: BTreeMap<RuleName, Edits> = edits.into_iter().collect();
-        let current = RuleName::ALL.map(|name| edited(name, edits.get(&name)));
-        Self { edits, current }
-    }
-
-    /// A rule as it is now.
-    pub fn get(&self, name: RuleName) -> &Rule {
-        &self.current[name as usize]
-    }
-
-    /// Whether any of them looks at the time of day.
-    pub fn have_quiet_hours(&self) -> bool {
-        self.current.iter().any(|rule| rule.quiet.is_some())
-    }
-
-    /// What was changed of a rule.
-    pub fn edits(&self, name: RuleName) -> Option<&Edits> {
-        self.edits.get(&name)
-    }
-
-    /// Changes settings of a rule, all or none.
-    ///
-    /// # Errors
-    /// When a key or a value does not fit.
-    pub fn set(&mut self, name: RuleName, changes: &[(String, String)]) -> Result<(), RuleError> {
-        let mut rule = self.get(name).clone();
-        let mut edits = self.edits.get(&name).cloned().unwrap_or_default();
-        for (key, value) in changes {
-            let known = KEYS.iter().find(|known| known.name == key && known.fits(name));
-            let known = known.ok_or_else(|| RuleError::NoKey {
-                rule: name,
-                key: key.clone(),
-                near: nearest(key, KEYS.iter().filter(|key| key.fits(name)).map(|key| key.name)),
-            })?;
-            rule.set(known, value)?;
-            edits.insert(key.clone(), value.clone());
-        }
-        self.edits.insert(name, edits);
-        self.current[name as usize] = rule;
-        Ok(())
-    }
-
-    /// Makes a rule as it is when nobody changed it.
-    pub fn reset(&mut self, name: RuleName) {
-        self.edits.remove(&name);
-        self.current[name as usize] = Rule::default_of(name);
-    }
-}
-
-fn edited(name: RuleName, edits: Option<&Edits>) -> Rule {
-    let mut rule = Rule::default_of(name);
-    for (key, value) in edits.into_iter().flatten() {
-        if let Some(key) = KEYS.iter().find(|known| known.name == key && known.fits(name)) {
-            // What an older version took and this one does not, does nothing.
-            let _ = rule.set(key, value);
+    /// One that somebody makes, before anything of it is set.
+    pub(super) fn default_of_own() -> Self {
+        let limit = Some(Limit::unset());
+        Self {
+            severity: Severity::Warning,
+            lines: 0,
+            clear: Duration::ZERO,
+            limit,
+            ..Self::default_of(RuleName::GaveUp)
         }
     }
-    rule
 }

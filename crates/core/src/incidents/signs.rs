@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::incident::Cause;
-use super::rule::{Rule, RuleName};
+use super::rule::{Rule, RuleId, RuleName};
 use crate::clock::Mono;
+use crate::docker::follower::OTHER_ENGINE;
 use crate::identity::RunId;
 use crate::journal::{Entry, What, describe};
 use crate::units::format_rounded;
@@ -58,6 +59,28 @@ pub(super) enum Sign {
     },
     /// Those of this run are gone, whom no signal ended.
     Gone(RunId),
+    /// What was measured of it, or of what a source has, is no more.
+    Unmeasured,
+    /// What becomes of the containers of a source.
+    Containers(Fate),
+}
+
+/// What becomes of the containers of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nobody sees them.
+    Unseen,
+    /// They are seen again; what happened before is not known.
+    SeenAnew,
+    /// They are not watched any more, for this reason.
+    Gone(String),
+}
+
+impl Sign {
+    /// It is over, unless something is heard for as long as the rule demands.
+    pub(super) fn better(cause: Cause, why: &str) -> Self {
+        Self::Better { cause, why: why.to_owned(), least: Duration::ZERO }
+    }
 }
 
 /// What is remembered of a service between two entries.
@@ -88,18 +111,18 @@ impl Track {
 
     /// Reads one entry. `at`: when it happened. `failing`: an incident about that is open or pending already, found by this
     /// rule.
-    pub(super) fn read(&mut self, at: Mono, entry: &Entry, loops: &Rule, failing: Option<RuleName>) -> Vec<Sign> {
+    pub(super) fn read(&mut self, at: Mono, entry: &Entry, loops: &Rule, failing: Option<&RuleId>) -> Vec<Sign> {
         if entry.run.is_some() && entry.run != self.run {
             (self.run, self.ended, self.late) = (entry.run, None, false);
         }
-        let better = |cause, why: &str| Sign::Better { cause, why: why.to_owned(), least: Duration::ZERO };
+        let better = Sign::better;
         let over = |cause, why: String| Sign::Over { cause, why };
         let raise = |rule, count| Sign::Raise { rule, text: describe(entry), count };
         match &entry.what {
-            What::Started { .. } | What::AdoptedStray { .. } if failing != Some(RuleName::NotReady) => {
+            What::Started { .. } | What::AdoptedStray { .. } if !is_late(failing) => {
                 vec![better(Cause::Failing, "it stays up again")]
             }
-            What::Ready { .. } if failing == Some(RuleName::NotReady) => {
+            What::Ready { .. } if is_late(failing) => {
                 vec![better(Cause::Failing, "it is ready"), better(Cause::Health, "it is ready")]
             }
             What::Ready { .. } | What::Healthy { .. } => vec![better(Cause::Health, "it is healthy again")],
@@ -114,7 +137,8 @@ impl Track {
             }
             What::Exited { .. } => {
                 self.ended = Some(describe(entry));
-                vec![Sign::Worse(Cause::Failing), over(Cause::Health, "the run ended".to_owned())]
+                let over = over(Cause::Health, "the run ended".to_owned());
+                vec![Sign::Worse(Cause::Failing), over, Sign::Unmeasured]
             }
             What::Empty { .. } => {
                 let gone = entry.run.map(Sign::Gone);
@@ -127,7 +151,8 @@ impl Track {
             What::WantedDown { by } => {
                 *self = Self { run: self.run, ..Self::default() };
                 let why = || format!("it was stopped by {by}");
-                vec![over(Cause::Failing, why()), over(Cause::Health, why()), over(Cause::Keeper, why())]
+                let over = |cause| over(cause, why());
+                vec![over(Cause::Failing), over(Cause::Health), over(Cause::Keeper), Sign::Unmeasured]
             }
             // It was up for long enough, or somebody has seen to it.
             What::Reset { cause } => {
@@ -143,14 +168,23 @@ impl Track {
             What::JournalDamaged { .. } => {
                 vec![raise(RuleName::JournalDamaged, 1), better(Cause::Journal, "it did not happen again")]
             }
-            What::SourceOffline { .. } => vec![raise(RuleName::SourceOffline, 1)],
-            What::SourceOnline { .. } => vec![better(Cause::Away, "it answers again")],
-            // It is begun with anew, or not watched any longer.
-            What::SourceChanged { .. } => vec![over(Cause::Away, describe(entry))],
-            What::ContainerEvent { oom: Some(true), .. } => {
-                vec![raise(RuleName::ContainerOom, 1), better(Cause::Memory, "it did not happen again")]
+            What::SourceOffline { .. } => vec![raise(RuleName::SourceOffline, 1), Sign::Containers(Fate::Unseen)],
+            What::SourceOnline { .. } => {
+                vec![better(Cause::Away, "it answers again"), Sign::Containers(Fate::SeenAnew)]
             }
-            // What is asked for and done, what is told elsewhere, and what is a consequence of something that is told.
+            // It is begun with anew, or not watched any longer. Who is not asked is not measured, either; what is still so is
+            // found again.
+            What::SourceChanged { how, .. } => {
+                let is_gone = how == "paused" || how == "removed" || how.starts_with("moved");
+                let why = || format!("its source was {}", describe(entry));
+                let fate = if is_gone { Fate::Gone(why()) } else { Fate::SeenAnew };
+                vec![over(Cause::Away, describe(entry)), Sign::Unmeasured, Sign::Containers(fate)]
+            }
+            What::Gap { why, .. } if why == OTHER_ENGINE => {
+                vec![Sign::Containers(Fate::Gone(format!("its source has changed: {why}")))]
+            }
+            What::Gap { .. } => vec![Sign::Containers(Fate::SeenAnew)],
+            // Containers are followed by their own tracks. What is asked for and done, what is told elsewhere, and what is a consequence of something that is told.
             What::Started { .. }
             | What::AdoptedStray { .. }
             | What::DaemonStarted { .. }
@@ -179,14 +213,13 @@ impl Track {
             | What::IncidentOpened { .. }
             | What::IncidentResolved { .. }
             | What::NotifyFailed { .. }
-            | What::Gap { .. }
             | What::InternalFault { .. }
             | What::Other(_) => Vec::new(),
         }
     }
 
     /// It ended in a way that is no good end, and is started again.
-    fn restarted(&mut self, at: Mono, loops: &Rule, failing: Option<RuleName>) -> Vec<Sign> {
+    fn restarted(&mut self, at: Mono, loops: &Rule, failing: Option<&RuleId>) -> Vec<Sign> {
         let worse = Sign::Worse(Cause::Failing);
         let Some(ended) = self.ended.take().filter(|_| !self.late) else {
             // Not ready, or nobody saw how: told otherwise.
@@ -207,6 +240,11 @@ impl Track {
         let span = self.ends.front().map_or(Duration::ZERO, |first| at.since(*first));
         vec![Sign::Raise { rule: RuleName::CrashLoop, text: loop_text(count, span, &ended), count }]
     }
+}
+
+/// What is open, or pending, is that it was not ready in time.
+fn is_late(failing: Option<&RuleId>) -> bool {
+    failing.is_some_and(|rule| *rule == RuleName::NotReady)
 }
 
 /// `crash loop: 5 ends in 3s, the last: exited with code 7`

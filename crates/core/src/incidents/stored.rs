@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::containers::ContainerTrack;
 use super::incident::{Cause, Clockwork, Incident};
-use super::rule::{Edits, RuleName, Rules};
+use super::judge::Stretch;
+use super::rule::RuleId;
+use super::rules::{Edits, Rules};
 use super::signs::Track;
 use super::silence::Silence;
-use super::{Engine, key};
+use super::{Engine, folded, key};
 use crate::clock::{Mono, Now};
 use crate::journal::Subject;
 
@@ -25,6 +28,10 @@ pub struct Kept {
     tracks: Vec<(Subject, Track)>,
     cooldowns: Vec<(Subject, Cause, Mono)>,
     past: VecDeque<u64>,
+    #[serde(default)]
+    containers: Vec<(Subject, ContainerTrack)>,
+    #[serde(default)]
+    stretches: Vec<(RuleId, String, Stretch)>,
 }
 
 impl Engine {
@@ -37,8 +44,14 @@ impl Engine {
             origin: self.origin,
             live: self.live.values().cloned().collect(),
             tracks: self.tracks.iter().map(|(subject, track)| (subject.clone(), track.clone())).collect(),
-            cooldowns: self.cooldowns.iter().map(|((subject, cause), at)| (subject.clone(), *cause, *at)).collect(),
+            cooldowns: self
+                .cooldowns
+                .iter()
+                .map(|((subject, cause), at)| (subject.clone(), cause.clone(), *at))
+                .collect(),
             past: self.past.clone(),
+            containers: self.containers.iter().map(|(subject, track)| (subject.clone(), track.clone())).collect(),
+            stretches: self.kept_stretches(),
         }
     }
 
@@ -46,7 +59,7 @@ impl Engine {
     /// has passed. Then the entries behind [`Engine::cursor`] are to be heard, and [`Engine::tick`] to be called.
     pub fn restore(
         kept: Kept,
-        rules: impl IntoIterator<Item = (RuleName, Edits)>,
+        rules: impl IntoIterator<Item = (RuleId, Edits)>,
         silences: impl IntoIterator<Item = Silence>,
         now: Now,
         same_boot: bool,
@@ -68,6 +81,11 @@ impl Engine {
             track.ends = track.ends.into_iter().map(moved).collect();
             (subject, track)
         };
+        let container = |(subject, track): (Subject, ContainerTrack)| (subject, track.moved(moved));
+        let mut stretches: BTreeMap<RuleId, BTreeMap<String, Stretch>> = BTreeMap::new();
+        for (rule, subject, stretch) in kept.stretches {
+            stretches.entry(rule).or_default().insert(subject, stretch.moved(moved));
+        }
         let silences = silences.into_iter().map(|silence| {
             // What people were told decides: that long it lasts.
             let left = silence.ends.0.saturating_sub(now.wall.0);
@@ -79,7 +97,11 @@ impl Engine {
             silences: silences.collect::<BTreeMap<_, _>>(),
             tracks: kept.tracks.into_iter().map(track).collect(),
             live: kept.live.into_iter().map(incident).collect(),
-            cooldowns: kept.cooldowns.into_iter().map(|(subject, cause, at)| ((subject, cause), moved(at))).collect(),
+            cooldowns: kept
+                .cooldowns
+                .into_iter()
+                .map(|(subject, cause, at)| ((folded(&subject), cause), moved(at)))
+                .collect(),
             past: kept.past,
             next: kept.next,
             origin: kept.origin,
@@ -87,6 +109,9 @@ impl Engine {
             unstored: 0,
             flush_at: None,
             changed: BTreeSet::new(),
+            containers: kept.containers.into_iter().map(container).collect(),
+            stretches,
+            grown: BTreeSet::new(),
         }
     }
 }

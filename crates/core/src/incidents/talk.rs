@@ -2,6 +2,7 @@
 
 use super::incident::{Cause, Incident, Standing};
 use super::message::{Message, Occasion};
+use super::rule::RuleName;
 use super::{Engine, HISTORY, Moment, Turn};
 use crate::clock::Mono;
 use crate::journal::Subject;
@@ -12,7 +13,7 @@ impl Engine {
     fn held_back(&self, incident: &Incident, at: Moment) -> Option<Mono> {
         let now = at.now.mono;
         let cooldown = self.cooldowns.get(&super::key(incident)).copied().filter(|_| !incident.clock.told);
-        let quiet = self.rules.get(incident.rule).quiet.and_then(|hours| hours.left(at)).map(|left| now + left);
+        let quiet = self.rules.get(&incident.rule).quiet.and_then(|hours| hours.left(at)).map(|left| now + left);
         let silenced = self.silences.values().filter(|silence| silence.scope.covers(&incident.subject));
         let silenced = silenced.map(|silence| silence.until).max();
         [cooldown, quiet, silenced].into_iter().flatten().filter(|until| *until > now).max()
@@ -24,7 +25,7 @@ impl Engine {
         match incident.standing {
             Standing::Open if !clock.told => Some((Occasion::Opened, Mono(0))),
             Standing::Open => {
-                let renotify = self.rules.get(incident.rule).renotify?;
+                let renotify = self.rules.get(&incident.rule).renotify?;
                 Some((Occasion::Reminder, clock.told_at + renotify))
             }
             Standing::Resolved if clock.told => Some((Occasion::Resolved, Mono(0))),
@@ -40,18 +41,21 @@ impl Engine {
 
     /// Tells what is due, and lets go of what is over and told.
     pub(super) fn talk(&mut self, at: Moment, turn: &mut Turn) {
-        let keys: Vec<(Subject, Cause)> = self.live.keys().cloned().collect();
-        for key in keys {
-            let Some(incident) = self.live.get(&key) else { continue };
+        let acts = |(key, incident): (&(Subject, Cause), &Incident)| {
             let due = self.occasion(incident).filter(|(_, due)| *due <= at.now.mono);
-            let free = self.held_back(incident, at).is_none();
-            if let Some((occasion, _)) = due
-                && free
-            {
-                self.tell(&key, occasion, at, turn);
-            } else if incident.standing == Standing::Resolved && !incident.clock.told {
+            match due.filter(|_| self.held_back(incident, at).is_none()) {
+                Some((occasion, _)) => Some((key.clone(), Some(occasion))),
                 // It came and went while nothing might be told of it.
-                self.let_go(&key, turn);
+                None if incident.standing == Standing::Resolved && !incident.clock.told => Some((key.clone(), None)),
+                None => None,
+            }
+        };
+        // Mostly there is nothing to do, and this is asked with every entry.
+        let acts: Vec<_> = self.live.iter().filter_map(acts).collect();
+        for (key, occasion) in acts {
+            match occasion {
+                Some(occasion) => self.tell(&key, occasion, at, turn),
+                None => self.let_go(&key, turn),
             }
         }
         self.cooldowns.retain(|_, until| *until > at.now.mono);
@@ -60,7 +64,7 @@ impl Engine {
     fn tell(&mut self, key: &(Subject, Cause), occasion: Occasion, at: Moment, turn: &mut Turn) {
         let origin = self.origin;
         let Some(incident) = self.live.get_mut(key) else { return };
-        let rule = self.rules.get(incident.rule);
+        let rule = self.rules.get(&incident.rule);
         let clock = &mut incident.clock;
         clock.told_at = at.now.mono;
         let name = match occasion {
@@ -72,9 +76,19 @@ impl Engine {
         };
         clock.told = true;
         let open = format_rounded(at.now.mono.since(clock.first));
+        // Of what is measured the count is that of samples; the text of a crash loop has it.
+        let times = match (&key.1, incident.count) {
+            (Cause::Limit(_), _) | (_, 0 | 1) => String::new(),
+            (_, count) => format!(", {count} times"),
+        };
         let text = match (occasion, &incident.outcome) {
-            (Occasion::Resolved, Some(outcome)) => format!("{outcome} (after {open}; it was: {})", incident.text),
-            (Occasion::Reminder, _) => format!("{} (open for {open}, {} times)", incident.text, incident.count),
+            (Occasion::Resolved, Some(outcome)) if incident.rule == RuleName::CrashLoop => {
+                format!("{outcome} (after {open}; it was: {})", incident.text)
+            }
+            (Occasion::Resolved, Some(outcome)) => {
+                format!("{outcome} (after {open}{times}; it was: {})", incident.text)
+            }
+            (Occasion::Reminder, _) => format!("{} (open for {open}{times})", incident.text),
             _ => incident.text.clone(),
         };
         turn.messages.push(Message {
@@ -83,7 +97,7 @@ impl Engine {
             severity: incident.severity,
             subject: Some(incident.subject.clone()),
             incident: Some(incident.id),
-            rule: Some(incident.rule),
+            rule: Some(incident.rule.clone()),
             text,
             count: incident.count,
             opened: incident.opened,

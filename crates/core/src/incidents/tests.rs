@@ -1,3 +1,5 @@
+mod containers;
+mod limits;
 mod properties;
 mod rules;
 mod sources;
@@ -83,7 +85,10 @@ impl Bench {
 
     /// About something that is no service.
     pub(super) fn hear_about(&mut self, subject: Subject, what: What) {
-        let entry = Entry::new(self.at().now.wall, subject, None, what);
+        self.hear_entry(Entry::new(self.at().now.wall, subject, None, what));
+    }
+
+    pub(super) fn hear_entry(&mut self, entry: Entry) {
         self.seq += 1;
         let turn = self.engine.hear(self.at(), self.seq, &entry);
         self.take(turn);
@@ -128,7 +133,8 @@ impl Bench {
         let at = self.at();
         let json = serde_json::to_string(&self.engine.kept(at.now)).expect("encodes");
         let kept = serde_json::from_str(&json).expect("reads");
-        let edits = RuleName::ALL.into_iter().filter_map(|rule| Some((rule, self.engine.rules().edits(rule)?.clone())));
+        let rules = self.engine.rules();
+        let edits = rules.ids().into_iter().filter_map(|rule| Some((rule.clone(), rules.edits(&rule)?.clone())));
         let silences: Vec<Silence> = self.engine.silences().cloned().collect();
         if !same_boot {
             // The machine was off for an hour.
@@ -141,10 +147,16 @@ impl Bench {
         self.messages.iter().map(|message| (message.occasion, message.count)).collect()
     }
 
-    pub(super) fn set(&mut self, rule: RuleName, key: &str, value: &str) {
-        let turn = self.engine.set_rule(self.at(), rule, &[(key.to_owned(), value.to_owned())]).expect("it fits");
+    pub(super) fn set(&mut self, rule: impl Into<RuleId>, key: &str, value: &str) {
+        let change = [(key.to_owned(), value.to_owned())];
+        let turn = self.engine.set_rule(self.at(), &rule.into(), &change).expect("it fits");
         self.take(turn);
     }
+}
+
+/// `key=value` pairs.
+pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
+    text.split(' ').filter_map(|pair| pair.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
 }
 
 /// No key is used for two messages.

@@ -1,5 +1,7 @@
 //! What is measured, in which unit.
 
+use super::Subject;
+
 /// What can be measured. The name says what the number means (R10.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
@@ -19,6 +21,34 @@ pub enum Metric {
     Threads,
     /// Open file descriptors.
     Descriptors,
+    /// What came in over the network since the sample before.
+    Received,
+    /// What went out over the network since the sample before.
+    Sent,
+    /// The memory that may be used at most. Absent where only the machine is the limit.
+    MemoryLimit,
+    /// Of a source: its containers that were measured.
+    Containers,
+    /// Of a source: its containers that ran when it was measured; more than were measured where some could not be.
+    ContainersRunning,
+    /// Of a source: the CPU time of its measured containers together, in percent of one core.
+    ContainersCpuOfCore,
+    /// The same in percent of all cores of the host.
+    ContainersCpuOfHost,
+    /// Of a source: the memory of its measured containers together.
+    ContainersMemory,
+    /// Of the host: memory that is not available for new programs.
+    HostMemory,
+    /// Of the host: the memory that it has.
+    HostMemoryTotal,
+    /// Of the host: the time in which its cores did something, in percent of all cores, whoever had them do it.
+    HostCpu,
+    /// Of the storage on which an engine keeps its data: used.
+    DiskUsed,
+    /// How much that storage has.
+    DiskTotal,
+    /// What is used of it, in percent.
+    DiskUsedPercent,
 }
 
 /// In what a metric is counted.
@@ -35,8 +65,8 @@ pub enum Unit {
 }
 
 impl Metric {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    /// What is measured of a run, in the order in which it is shown.
+    pub const OF_RUNS: [Self; 8] = [
         Self::CpuOfCore,
         Self::CpuOfHost,
         Self::Memory,
@@ -46,6 +76,69 @@ impl Metric {
         Self::Threads,
         Self::Descriptors,
     ];
+
+    /// What is measured of a container.
+    pub const OF_CONTAINERS: [Self; 9] = [
+        Self::CpuOfCore,
+        Self::CpuOfHost,
+        Self::Memory,
+        Self::MemoryLimit,
+        Self::Read,
+        Self::Written,
+        Self::Received,
+        Self::Sent,
+        Self::Threads,
+    ];
+
+    /// What is measured of a source: an engine and its host.
+    pub const OF_SOURCES: [Self; 11] = [
+        Self::Containers,
+        Self::ContainersRunning,
+        Self::ContainersCpuOfCore,
+        Self::ContainersCpuOfHost,
+        Self::ContainersMemory,
+        Self::HostCpu,
+        Self::HostMemory,
+        Self::HostMemoryTotal,
+        Self::DiskUsed,
+        Self::DiskTotal,
+        Self::DiskUsedPercent,
+    ];
+
+    /// All of them, ascending by number.
+    pub const ALL: [Self; 22] = [
+        Self::CpuOfCore,
+        Self::CpuOfHost,
+        Self::Memory,
+        Self::Read,
+        Self::Written,
+        Self::Processes,
+        Self::Threads,
+        Self::Descriptors,
+        Self::Received,
+        Self::Sent,
+        Self::MemoryLimit,
+        Self::Containers,
+        Self::ContainersRunning,
+        Self::ContainersCpuOfCore,
+        Self::ContainersCpuOfHost,
+        Self::ContainersMemory,
+        Self::HostMemory,
+        Self::HostMemoryTotal,
+        Self::HostCpu,
+        Self::DiskUsed,
+        Self::DiskTotal,
+        Self::DiskUsedPercent,
+    ];
+
+    /// What is measured of this subject, in the order in which it is shown.
+    pub fn of(subject: &Subject) -> &'static [Self] {
+        match subject.name.split_once(' ').map(|(kind, _)| kind) {
+            Some("container") => &Self::OF_CONTAINERS,
+            Some("source") => &Self::OF_SOURCES,
+            _ => &Self::OF_RUNS,
+        }
+    }
 
     /// Its number in what is stored. Numbers are added, never given to another.
     pub const fn number(self) -> u8 {
@@ -58,6 +151,20 @@ impl Metric {
             Self::Processes => 6,
             Self::Threads => 7,
             Self::Descriptors => 8,
+            Self::Received => 9,
+            Self::Sent => 10,
+            Self::MemoryLimit => 11,
+            Self::Containers => 12,
+            Self::ContainersRunning => 13,
+            Self::ContainersCpuOfCore => 14,
+            Self::ContainersCpuOfHost => 15,
+            Self::ContainersMemory => 16,
+            Self::HostMemory => 17,
+            Self::HostMemoryTotal => 18,
+            Self::HostCpu => 19,
+            Self::DiskUsed => 20,
+            Self::DiskTotal => 21,
+            Self::DiskUsedPercent => 22,
         }
     }
 
@@ -77,16 +184,43 @@ impl Metric {
             Self::Processes => "processes",
             Self::Threads => "threads",
             Self::Descriptors => "descriptors",
+            Self::Received => "network_received_bytes_per_second",
+            Self::Sent => "network_sent_bytes_per_second",
+            Self::MemoryLimit => "memory_limit_bytes",
+            Self::Containers => "containers",
+            Self::ContainersRunning => "containers_running",
+            Self::ContainersCpuOfCore => "containers_cpu_percent_of_core",
+            Self::ContainersCpuOfHost => "containers_cpu_percent_of_host",
+            Self::ContainersMemory => "containers_memory_bytes",
+            Self::HostMemory => "host_memory_bytes",
+            Self::HostMemoryTotal => "host_memory_total_bytes",
+            Self::HostCpu => "host_cpu_percent_of_host",
+            Self::DiskUsed => "disk_used_bytes",
+            Self::DiskTotal => "disk_total_bytes",
+            Self::DiskUsedPercent => "disk_used_percent",
         }
     }
 
     /// Its unit.
     pub const fn unit(self) -> Unit {
         match self {
-            Self::CpuOfCore | Self::CpuOfHost => Unit::Percent,
-            Self::Memory => Unit::Bytes,
-            Self::Read | Self::Written => Unit::BytesPerSecond,
-            Self::Processes | Self::Threads | Self::Descriptors => Unit::Count,
+            Self::CpuOfCore
+            | Self::CpuOfHost
+            | Self::ContainersCpuOfCore
+            | Self::ContainersCpuOfHost
+            | Self::HostCpu
+            | Self::DiskUsedPercent => Unit::Percent,
+            Self::Memory
+            | Self::MemoryLimit
+            | Self::ContainersMemory
+            | Self::HostMemory
+            | Self::HostMemoryTotal
+            | Self::DiskUsed
+            | Self::DiskTotal => Unit::Bytes,
+            Self::Read | Self::Written | Self::Received | Self::Sent => Unit::BytesPerSecond,
+            Self::Processes | Self::Threads | Self::Descriptors | Self::Containers | Self::ContainersRunning => {
+                Unit::Count
+            }
         }
     }
 

@@ -29,11 +29,12 @@ use std::time::Duration;
 use crate::clock::Wall;
 use crate::launch::ServiceKey;
 use crate::name::Name;
+use crate::text::escaped;
 
 pub use ladder::Level;
 pub use metric::{Metric, Unit};
-pub use pack::{Readings, Rollups, pack_readings, pack_rollups, unpack_readings, unpack_rollups};
-pub use range::{Gap, Point, Summary, columns, gaps, level_for, step_for};
+pub use pack::{Readings, Rollups, pack_readings, pack_rollups, reading, unpack_readings, unpack_rollups};
+pub use range::{Gap, Pace, Point, Summary, columns, gaps, level_for, step_for};
 pub use rollup::Rollup;
 
 /// How far from the present a sample may lie. Batches wait for seconds; what lies further away comes from a clock that
@@ -44,18 +45,54 @@ pub const LATE: Duration = Duration::from_secs(120);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
     /// As people read it: a kind, a space, a name that the kind understands: `service demo/api:headless`,
-    /// `container SOURCE/ID`.
+    /// `container SOURCE/ID`, `source NAME`.
     pub name: String,
     /// What tells two of one name apart: for a service the name of its folder, which holds a hash of its key, because two
-    /// projects may bear one name. Empty where the name is enough.
+    /// projects may bear one name; for a container the name that it had. Empty where the name is enough.
     pub key: String,
 }
+
+/// The longest id and name of a container that are taken, in characters. Docker has ids of 64.
+const LONGEST: usize = 128;
 
 impl Subject {
     /// A service.
     pub fn service(project: &Name, service: &Name, mode: Option<&Name>, key: &ServiceKey) -> Self {
         let mode = mode.map_or_else(String::new, |mode| format!(":{mode}"));
         Self { name: format!("service {project}/{service}{mode}"), key: key.folder() }
+    }
+
+    /// A container, by its id, which is never given twice. Its name is what is to be found, and may change: each name begins
+    /// another series. Absent when the id is none: engines give hexadecimal digits.
+    pub fn container(source: &Name, id: &str, name: &str) -> Option<Self> {
+        let sound = (1..=LONGEST).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        sound.then(|| Self { name: format!("container {source}/{id}"), key: Self::container_key(name) })
+    }
+
+    /// The key of a container of this name. Whatever an engine says, it is some characters that can be shown.
+    pub fn container_key(name: &str) -> String {
+        escaped(name.as_bytes()).chars().take(LONGEST).collect()
+    }
+
+    /// Source and id, when it is a container.
+    pub fn as_container(&self) -> Option<(Name, &str)> {
+        let (source, id) = self.name.strip_prefix("container ")?.split_once('/')?;
+        Some((Name::new(source).ok()?, id))
+    }
+
+    /// A source: its containers together, its host, its disk.
+    pub fn source(source: &Name) -> Self {
+        Self { name: format!("source {source}"), key: String::new() }
+    }
+
+    /// How often it is measured.
+    pub fn pace(&self) -> Pace {
+        if self.as_service().is_some() { Pace::Fine } else { Pace::Any }
+    }
+
+    /// Its name, when it is a source.
+    pub fn as_source(&self) -> Option<Name> {
+        Name::new(self.name.strip_prefix("source ")?).ok()
     }
 
     /// Project, name and mode, when it is a service.

@@ -43,6 +43,22 @@ pub fn unpack_readings(mut bytes: &[u8]) -> Option<Readings> {
     Some(readings)
 }
 
+/// One metric of a row of samples, without reading what is behind it. `None` when it is not in it.
+pub fn reading(mut bytes: &[u8], metric: Metric) -> Option<u64> {
+    while let Some((number, rest)) = bytes.split_first() {
+        bytes = rest;
+        // They ascend.
+        if *number > metric.number() {
+            return None;
+        }
+        let value = read(&mut bytes)?;
+        if *number == metric.number() {
+            return Some(value);
+        }
+    }
+    None
+}
+
 /// Appends a row of rollups to `out`.
 pub fn pack_rollups(rollups: &[(Metric, Rollup)], out: &mut Vec<u8>) {
     for (metric, rollup) in rollups {

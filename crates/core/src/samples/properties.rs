@@ -75,7 +75,7 @@ proptest! {
         let counted: u64 = columns.iter().flatten().map(|column| column.count).sum();
         prop_assert_eq!(counted, points.len() as u64);
         let mut last = base;
-        for gap in gaps(&points, base, until, base) {
+        for gap in gaps(&points, base, until, base, Pace::Any) {
             prop_assert!(last <= gap.from && gap.from < gap.until && gap.until <= until);
             let inside = |point: &&Point| point.at > gap.from && point.at < gap.until;
             prop_assert!(!points.iter().any(|point| inside(&point)), "{:?}", gap);

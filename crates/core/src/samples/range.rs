@@ -48,26 +48,69 @@ pub struct Gap {
     pub until: Moment,
 }
 
+/// How far apart the rows of a series may lie that is measured all the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Not further than a bucket: it is measured every few seconds.
+    Fine,
+    /// Nobody knows any more: it was measured every some minutes, and that was changed now and then. What usually lies
+    /// between rows there tells.
+    Any,
+}
+
+/// So many distances before and behind one tell what is usual there.
+const NEIGHBOURS: usize = 3;
+
+/// How long each row speaks from its moment on, in milliseconds.
+fn reaches(points: &[Point], pace: Pace) -> Vec<u64> {
+    let is_fine = pace == Pace::Fine || points.len() < 3 || !points.iter().all(|point| point.bucket);
+    if is_fine {
+        return points.iter().map(Point::reach).collect();
+    }
+    let distances: Vec<u64> = points.windows(2).map(|pair| pair[1].at.distance(pair[0].at)).collect();
+    let usual = |place: usize| {
+        let place = place.min(distances.len() - 1);
+        let mut around: Vec<u64> = (place.saturating_sub(NEIGHBOURS)..=place + NEIGHBOURS)
+            .filter(|other| *other != place)
+            .filter_map(|other| distances.get(other).copied())
+            .collect();
+        around.sort_unstable();
+        around.get(around.len() / 2).copied().unwrap_or(0)
+    };
+    // A look may be late, and one may fail.
+    let reach = |(place, point): (usize, &Point)| match usual(place) {
+        usual if usual <= point.span => point.span.saturating_mul(2),
+        usual => usual.saturating_mul(2).saturating_add(point.span),
+    };
+    points.iter().enumerate().map(reach).collect()
+}
+
 /// The gaps of a series between `from` and `until`. `points` are ascending. What lies before `born`, the first sample that the
 /// subject ever had, is none.
-pub fn gaps(points: &[Point], from: Moment, until: Moment, born: Moment) -> Vec<Gap> {
+pub fn gaps(points: &[Point], from: Moment, until: Moment, born: Moment, pace: Pace) -> Vec<Gap> {
     let from = from.max(born);
     let (Some(first), Some(last)) = (points.first(), points.last()) else {
         return Vec::from_iter((from < until).then_some(Gap { from, until }));
     };
+    let reaches = reaches(points, pace);
     let mut gaps = Vec::new();
-    let due =
-        if first.bucket { Moment(from.0 - from.0 % first.span.max(1)).after(1) } else { from.after(first.reach() + 1) };
+    let due = if first.bucket {
+        // What reaches over a bucket, reaches backwards, too.
+        let more = reaches[0].saturating_sub(first.span);
+        Moment(from.0 - from.0 % first.span.max(1)).after(more + 1)
+    } else {
+        from.after(first.reach() + 1)
+    };
     if due <= first.at {
         gaps.push(Gap { from, until: first.at });
     }
-    for pair in points.windows(2) {
+    for (pair, reach) in points.windows(2).zip(reaches.windows(2)) {
         let (before, after) = (&pair[0], &pair[1]);
-        if after.begins || before.at.after(before.reach().max(after.reach())) < after.at {
+        if after.begins || before.at.after(reach[0].max(reach[1])) < after.at {
             gaps.push(Gap { from: before.end(), until: after.at });
         }
     }
-    if last.at.after(last.reach()) < until {
+    if last.at.after(reaches.last().copied().unwrap_or(0)) < until {
         gaps.push(Gap { from: last.end(), until });
     }
     gaps

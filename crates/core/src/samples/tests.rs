@@ -42,6 +42,20 @@ fn metrics_keep_their_numbers_and_say_their_units() {
             (6, "processes"),
             (7, "threads"),
             (8, "descriptors"),
+            (9, "network_received_bytes_per_second"),
+            (10, "network_sent_bytes_per_second"),
+            (11, "memory_limit_bytes"),
+            (12, "containers"),
+            (13, "containers_running"),
+            (14, "containers_cpu_percent_of_core"),
+            (15, "containers_cpu_percent_of_host"),
+            (16, "containers_memory_bytes"),
+            (17, "host_memory_bytes"),
+            (18, "host_memory_total_bytes"),
+            (19, "host_cpu_percent_of_host"),
+            (20, "disk_used_bytes"),
+            (21, "disk_total_bytes"),
+            (22, "disk_used_percent"),
         ]
     );
     for metric in Metric::ALL {
@@ -53,6 +67,21 @@ fn metrics_keep_their_numbers_and_say_their_units() {
     assert_eq!(Metric::Memory.stored(4096.0), Some(4096));
     for odd in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
         assert_eq!(Metric::Memory.stored(odd), None, "{odd}");
+    }
+}
+
+/// Each kind of subject has metrics of its own: who asks for everything about a service hears nothing of disks.
+#[test]
+fn what_is_measured_of_whom() {
+    let of = |name: &str| Metric::of(&Subject { name: name.to_owned(), key: String::new() });
+    assert_eq!(of("service demo/api"), Metric::OF_RUNS);
+    assert_eq!(of("service container/source"), Metric::OF_RUNS);
+    assert_eq!(of("container nas/0123"), Metric::OF_CONTAINERS);
+    assert_eq!(of("source nas"), Metric::OF_SOURCES);
+    let some = [&Metric::OF_RUNS[..], &Metric::OF_CONTAINERS, &Metric::OF_SOURCES].concat();
+    assert!(Metric::ALL.iter().all(|metric| some.contains(metric)), "what nobody shows needs no number");
+    for (one, other) in Metric::ALL.iter().zip(&Metric::ALL[1..]) {
+        assert!(one.number() < other.number(), "rows are packed in this order");
     }
 }
 
@@ -148,22 +177,42 @@ fn where_nothing_was_measured_is_a_gap() {
         ("only in the middle", vec![sample(30_000, 1)], vec![(0, 30_000), (30_000, 60_000)]),
     ];
     for (what, points, expected) in table {
-        let found = gaps(&points, T, T.after(60_000), born);
+        let found = gaps(&points, T, T.after(60_000), born, Pace::Fine);
         let found: Vec<(u64, u64)> = found.iter().map(|gap| (gap.from.0 - T.0, gap.until.0 - T.0)).collect();
         assert_eq!(found, expected, "{what}");
     }
     let points = [sample(30_000, 1), sample(40_000, 1), sample(50_000, 1)];
-    assert_eq!(gaps(&points, T, T.after(60_000), T.after(30_000)), [], "there was nothing to measure before its birth");
-    assert_eq!(gaps(&[], T, T.after(60_000), T.after(60_000)), []);
+    assert_eq!(
+        gaps(&points, T, T.after(60_000), T.after(30_000), Pace::Any),
+        [],
+        "there was nothing to measure before its birth"
+    );
+    assert_eq!(gaps(&[], T, T.after(60_000), T.after(60_000), Pace::Any), []);
 }
 
 #[test]
 fn buckets_that_are_not_there_are_gaps() {
     let points = [minute(1, 1), minute(2, 1), minute(5, 1)];
-    let found = gaps(&points, T, T.after(8 * MINUTE), T);
+    let found = gaps(&points, T, T.after(8 * MINUTE), T, Pace::Fine);
     let found: Vec<(u64, u64)> =
         found.iter().map(|gap| ((gap.from.0 - T.0) / MINUTE, (gap.until.0 - T.0) / MINUTE)).collect();
     assert_eq!(found, [(0, 1), (3, 5), (6, 8)]);
+}
+
+/// What is measured every five minutes is in every fifth bucket of a minute, and that is no gap.
+#[test]
+fn what_is_measured_seldom_has_gaps_of_its_own_length() {
+    let found = |minutes: &[u64], until: u64| -> Vec<(u64, u64)> {
+        let points: Vec<Point> = minutes.iter().map(|at| minute(*at, 1)).collect();
+        let found = gaps(&points, T, T.after(until * MINUTE), T, Pace::Any);
+        found.iter().map(|gap| ((gap.from.0 - T.0) / MINUTE, (gap.until.0 - T.0) / MINUTE)).collect()
+    };
+    assert_eq!(found(&[2, 7, 12, 16, 22, 27], 33), []);
+    assert_eq!(found(&[2, 7, 12, 17, 47, 52, 57, 62], 90), [(18, 47), (63, 90)]);
+    assert_eq!(found(&[40, 45, 50], 52), [(0, 40)]);
+    // Twice a minute, one look of which failed; then every five minutes, after somebody changed that.
+    assert_eq!(found(&[0, 1, 2, 4, 5, 6, 7, 8, 13, 18, 23, 28], 30), []);
+    assert_eq!(found(&[0, 1, 2, 3, 9, 10, 11, 12], 13), [(4, 9)]);
 }
 
 #[test]

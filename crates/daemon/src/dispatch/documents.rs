@@ -20,6 +20,7 @@ use vigie_store::state::DocumentChange;
 use super::Dispatch;
 use crate::ghosts;
 use crate::log::Log;
+use crate::settings;
 
 /// The kind of the documents that keep services, each a [`Kept`].
 pub const SERVICE: &str = "service";
@@ -151,6 +152,7 @@ impl Dispatch {
         changes.extend(self.ghost_documents(ghosts));
         changes.extend(self.parts.incidents.documents());
         changes.extend(self.parts.sources.documents(&self.parts.log));
+        changes.extend(settings::documents(&self.parts.settings, &self.parts.log));
         changes
     }
 

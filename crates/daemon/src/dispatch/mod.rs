@@ -8,6 +8,7 @@ mod deferred;
 pub(crate) mod documents;
 mod launches;
 mod perform;
+mod settings;
 mod sources;
 mod tell;
 
@@ -25,6 +26,7 @@ use vigie_core::journal::{Entry, Subject, What};
 use vigie_core::launch::ServiceKey;
 use vigie_core::run;
 use vigie_core::samples;
+use vigie_core::settings::Settings;
 use vigie_core::supervisor::{Action, Event, OpId, Outcome, Request, SessionId, Step, Supervisor};
 use vigie_os::clock;
 use vigie_os::lock::Lock;
@@ -94,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) incidents: Incidents,
     pub(crate) children: Children,
     pub(crate) sources: Sources,
+    pub(crate) settings: Settings,
     /// The program that is a worker.
     pub(crate) worker: PathBuf,
     pub(crate) place: Place,
@@ -168,6 +171,7 @@ impl Dispatch {
         let (done, _) = oneshot::channel();
         self.import(done);
         self.catch_up();
+        self.parts.sources.pace(&self.parts.settings, &self.parts.log);
         self.see_to_worker();
         // A start needs more for a moment than any request.
         self.tidy_at = Some(clock::mono() + TIDY);
@@ -242,7 +246,7 @@ impl Dispatch {
         if self.parts.sampler.due().is_some_and(|due| due <= now) {
             let now = clock::now();
             if let Some(round) = self.parts.sampler.work(now) {
-                self.parts.recorder.take(round, now);
+                self.take_round(round, now);
             }
         }
         self.launch_waiting();
@@ -293,6 +297,10 @@ impl Dispatch {
             Input::ChangeSources { request, reply } => self.change_sources(request, reply),
             Input::LookAtSources(reply) => {
                 let _ = reply.send(self.parts.sources.show());
+            }
+            Input::WatchContainers(watch) => self.watch_containers(&watch.looked_at),
+            Input::LookAtSettings(reply) => {
+                let _ = reply.send(vigie_api::settings::Report::new(&self.parts.settings));
             }
             Input::End(_) => {}
         }

@@ -2,30 +2,54 @@
 
 use tokio::sync::oneshot;
 
-use vigie_api::source::{Answer, Change, Request};
+use vigie_api::source::{Answer, Change, LookedAt, Request};
+use vigie_core::clock::Now;
 use vigie_core::journal;
 use vigie_core::service::Wanted;
 use vigie_core::supervisor::{Event, OpId, View};
+use vigie_core::units::Span;
 use vigie_os::clock;
+use vigie_store::samples::Round;
+use vigie_wire::worker::Role;
 
 use super::{Deed, Dispatch};
-use crate::sources::{self, Heard};
+use crate::sources::{self, Followed, Heard};
+
+/// How long somebody looks who asked once.
+const WATCHED: Span = Span::secs(10);
 
 impl Dispatch {
     pub(super) fn hear_worker(&mut self, mut heard: Heard) {
         let room = heard.take_room();
-        let batch = self.parts.sources.hear(heard, clock::now().wall, &self.parts.log);
+        let now = clock::now();
+        let Followed { batch, round } = self.parts.sources.hear(heard, now.wall, &self.parts.log);
         let ticket = self.record(batch.entries, batch.documents);
         if let Some(room) = room {
             self.after(ticket, Deed::Free(room));
         }
+        if let Some(round) = round {
+            self.take_round(round, now);
+        }
+    }
+
+    /// Whatever was measured of whomever comes through here.
+    pub(super) fn take_round(&mut self, round: Round, now: Now) {
+        self.judge(&round);
+        self.parts.recorder.take(round, now);
+    }
+
+    /// Somebody looks at containers.
+    pub(super) fn watch_containers(&mut self, looked_at: &[LookedAt]) {
+        self.parts.sources.watch(looked_at, WATCHED, &self.parts.log);
     }
 
     pub(super) fn change_sources(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
         let Request { change, origin } = request;
         let name = match &change {
             Change::Add { source, .. } => source.name.clone(),
-            Change::Remove(name) | Change::Pause(name) | Change::Resume(name) => name.clone(),
+            Change::Set { name, .. } | Change::Remove(name) | Change::Pause(name) | Change::Resume(name) => {
+                name.clone()
+            }
         };
         let by = journal::origin(&origin);
         match self.parts.sources.change(change, &by, clock::now().wall, &self.parts.log) {
@@ -39,23 +63,26 @@ impl Dispatch {
         }
     }
 
-    /// The worker runs exactly while there is something to follow. One that runs already goes on.
+    /// Each worker runs exactly while there is something for it to do. One that runs already goes on.
     pub(super) fn see_to_worker(&mut self) {
-        let wanted = self.parts.sources.needs_worker();
-        let place = &self.parts.place;
-        let is_up = |view: &View| sources::is_internal(place, &view.key) && view.wanted == Wanted::Up;
-        if self.parts.supervisor.views().any(|view| is_up(&view)) == wanted && !wanted {
-            return;
+        for role in Role::ALL {
+            let wanted = self.parts.sources.needs(role);
+            let place = &self.parts.place;
+            let is_up = |view: &View| sources::role_of(place, &view.key) == Some(role) && view.wanted == Wanted::Up;
+            if self.parts.supervisor.views().any(|view| is_up(&view)) == wanted && !wanted {
+                continue;
+            }
+            let request = sources::up(place, &self.parts.worker, role, wanted);
+            self.next_op += 1;
+            let op = OpId(self.next_op);
+            // Nobody waits for what comes of it: it is in the journal.
+            self.step(Event::Request { op, request });
         }
-        let request = sources::up(place, &self.parts.worker, wanted);
-        self.next_op += 1;
-        let op = OpId(self.next_op);
-        // Nobody waits for what comes of it: it is in the journal.
-        self.step(Event::Request { op, request });
     }
 
-    /// The worker is shown while there are sources, or something of it is left.
+    /// Workers are shown while there are sources, or something of them is left.
     pub(super) fn is_shown(&self, view: &View) -> bool {
-        !sources::is_internal(&self.parts.place, &view.key) || !self.parts.sources.is_empty() || view.state.may_live()
+        let is_worker = sources::role_of(&self.parts.place, &view.key).is_some();
+        !is_worker || !self.parts.sources.is_empty() || view.state.may_live()
     }
 }

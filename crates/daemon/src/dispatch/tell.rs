@@ -16,6 +16,7 @@ use vigie_core::launch::ServiceKey;
 use vigie_core::name::Name;
 use vigie_core::outbox::Verdict;
 use vigie_store::journal::Stored;
+use vigie_store::samples::Round;
 
 use super::{Deed, Dispatch};
 use crate::input::Refused;
@@ -38,6 +39,12 @@ impl Dispatch {
         }
     }
 
+    /// Holds what was measured against the rules about limits. Every round passes here, whoever measured it.
+    pub(super) fn judge(&mut self, round: &Round) {
+        let turn = self.parts.incidents.judge(round, &self.parts.sources);
+        self.tell(turn);
+    }
+
     /// Does what is due by the clock.
     pub(super) fn look_at_incidents(&mut self, now: Mono) {
         if self.parts.incidents.due(self.retry_at.is_some()).is_some_and(|due| due <= now) {
@@ -56,8 +63,16 @@ impl Dispatch {
         self.after(ticket, Deed::Post);
     }
 
-    /// A rule or a silence changes.
+    /// A setting, a rule or a silence changes.
     pub(super) fn change(&mut self, change: Change, reply: oneshot::Sender<Result<Changed, Refused>>) {
+        match change {
+            Change::Set { settings } => self.set(&settings, reply),
+            Change::Reset { keys } => self.reset(&keys, reply),
+            change => self.change_incidents(change, reply),
+        }
+    }
+
+    fn change_incidents(&mut self, change: Change, reply: oneshot::Sender<Result<Changed, Refused>>) {
         match self.parts.incidents.change(change) {
             Err(refused) => {
                 // Whoever asked may be gone.

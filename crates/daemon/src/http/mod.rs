@@ -105,6 +105,8 @@ async fn route(request: Request<Incoming>, desk: &Desk) -> Response<Body> {
         (&Method::POST, path::REQUESTS) => requests::stream(desk, request).await,
         (&Method::POST, path::SESSIONS) => sessions::stream(desk, request).await,
         (&Method::POST, path::FLUSH_SAMPLES) => samples::flush(desk).await,
+        (&Method::POST, path::WATCH_SAMPLES) => samples::watch(desk, request).await,
+        (&Method::GET, path::SETTINGS) => settings::show(desk).await,
         (&Method::POST, path::SETTINGS) => settings::change(desk, request).await,
         (&Method::GET, path::SOURCES) => sources::show(desk).await,
         (&Method::POST, path::SOURCES) => sources::change(desk, request).await,
@@ -117,6 +119,7 @@ async fn route(request: Request<Incoming>, desk: &Desk) -> Response<Body> {
             | path::REQUESTS
             | path::SESSIONS
             | path::FLUSH_SAMPLES
+            | path::WATCH_SAMPLES
             | path::SETTINGS
             | path::SOURCES,
         ) => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ExitCode::Usage, "not with this method")),

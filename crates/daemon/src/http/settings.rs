@@ -1,4 +1,4 @@
-//! `POST /v1/settings`: rules and silences.
+//! `GET` and `POST /v1/settings`: settings of the whole, rules and silences.
 
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
@@ -10,6 +10,11 @@ use super::Desk;
 use super::answer::{Body, Refusal, json};
 use super::requests::read;
 use crate::input::Input;
+
+/// The settings of the whole.
+pub(super) async fn show(desk: &Desk) -> Result<Response<Body>, Refusal> {
+    json(&desk.ask(Input::LookAtSettings).await?)
+}
 
 /// Makes a change, and answers when it is stored.
 pub(super) async fn change(desk: &Desk, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use vigie_os::lock::Lock;
 use vigie_os::socket::{bind_over, peer};
 use vigie_wire::frame::{Lines, encode};
-use vigie_wire::worker::{Asked, Said, VERSION};
+use vigie_wire::worker::{Asked, Role, Said, VERSION};
 
 use super::{Heard, WAITING};
 use crate::input::Input;
@@ -55,9 +55,10 @@ fn is_ours(stream: &UnixStream) -> bool {
 }
 
 async fn serve(stream: UnixStream, connection: u64, inputs: mpsc::Sender<Input>, room: Arc<Semaphore>, log: Log) {
-    let ended = converse(stream, connection, &inputs, &room).await;
+    let mut role = None;
+    let ended = converse(stream, connection, &inputs, &room, &mut role).await;
     if let Err(why) = ended {
-        log.line(&format!("worker events: {why}"));
+        log.line(&format!("worker {}: {why}", role.map_or("of an unknown kind", Role::name)));
     }
     let _ = inputs.send(Input::Worker(Heard::Gone { connection })).await;
 }
@@ -68,6 +69,7 @@ async fn converse(
     connection: u64,
     inputs: &mpsc::Sender<Input>,
     room: &Arc<Semaphore>,
+    who: &mut Option<Role>,
 ) -> Result<(), String> {
     let (mut reader, mut writer) = stream.into_split();
     let mut lines = Lines::default();
@@ -84,15 +86,16 @@ async fn converse(
             }
         }
     };
-    let pid = match tokio::time::timeout(PATIENCE, first).await {
-        Ok(Ok(Said::Ready { version: VERSION, pid, .. })) => pid,
+    let (role, pid) = match tokio::time::timeout(PATIENCE, first).await {
+        Ok(Ok(Said::Ready { version: VERSION, role, pid, .. })) => (role, pid),
         Ok(Ok(Said::Ready { version, .. })) => return Err(format!("it speaks version {version} of the protocol")),
         Ok(Ok(_)) => return Err("it does not say first who it is".to_owned()),
         Ok(Err(why)) => return Err(why),
         Err(_) => return Err("it does not say who it is".to_owned()),
     };
+    *who = Some(role);
     let (asked, mut to_ask) = mpsc::channel::<Asked>(WAITING);
-    let came = Heard::Came { connection, asked, pid };
+    let came = Heard::Came { connection, role, asked, pid };
     if inputs.send(Input::Worker(came)).await.is_err() {
         return Ok(());
     }
@@ -101,6 +104,8 @@ async fn converse(
             // No room makes the worker wait, and then drop, and ask the engine again.
             let count = match &said {
                 Said::ContainerEvent { told, .. } => u32::try_from(told.len()).unwrap_or(STORING).min(STORING),
+                // What was measured goes elsewhere.
+                Said::Metric { .. } | Said::DiskUsage { .. } => 0,
                 Said::Ready { .. } | Said::SourceStatus { .. } | Said::Memory { .. } | Said::Error { .. } => 0,
             };
             let Ok(room) = Arc::clone(room).acquire_many_owned(count).await else { return Ok(()) };

@@ -1,11 +1,16 @@
-//! Sources: their settings, where each was reached, and the worker that follows them (R11).
+//! Sources: their settings, where each was reached, and the workers that follow and measure them (R11).
 //!
 //! This is the daemon's side. Three kinds of documents are kept of a source: its settings (`source`), the place that was
 //! reached (`source_resume`), and each container as it was last known (`source_container`). What a worker tells comes with
 //! the changes of the latter two, and all of it is stored in one transaction; so it does not matter when who is killed.
+//!
+//! What was measured goes to the samples ([`measured`]). It is told with a number of the source: what comes of one that is
+//! gone or lies elsewhere now is dropped, also when another bears its name.
 
 pub(crate) mod listen;
+mod measured;
 mod service;
+mod standards;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use vigie_api::SCHEMA;
 use vigie_api::report::FailureDetail;
-use vigie_api::source::{Change, Shown, Worker};
+use vigie_api::source::{Change, LookedAt, Shown, Worker};
 use vigie_api::time::Nanos;
 use vigie_core::clock::Wall;
 use vigie_core::docker::known::Container;
@@ -23,14 +28,18 @@ use vigie_core::docker::told::{Cursor, Resume, Standing, Status, Told};
 use vigie_core::exit_code::ExitCode;
 use vigie_core::journal::{Entry, Subject, What};
 use vigie_core::name::Name;
+use vigie_core::settings::{Key, Settings};
+use vigie_core::units::Span;
 use vigie_store::journal::Journal;
+use vigie_store::samples::Round;
 use vigie_store::state::DocumentChange;
 use vigie_store::writer::Batch;
-use vigie_wire::worker::{Asked, Assigned, Said};
+use vigie_wire::worker::{Asked, Assigned, Role, Said};
 
 use crate::log::Log;
 
-pub(crate) use service::{is_internal, up};
+use measured::Measuring;
+pub(crate) use service::{role_of, up};
 
 /// The kinds of documents.
 const SETTINGS: &str = "source";
@@ -57,6 +66,9 @@ struct Held {
     /// As the worker told last; absent while nobody follows it.
     status: Option<Status>,
     dropped: u64,
+    /// Another for each place that was a source: what is told of an earlier one is nobody's.
+    number: u64,
+    measuring: Measuring,
 }
 
 /// What a worker's connection has to say.
@@ -66,6 +78,8 @@ pub(crate) enum Heard {
     Came {
         /// The number of its connection.
         connection: u64,
+        /// What it is there for.
+        role: Role,
         /// Where it is told what to do.
         asked: mpsc::Sender<Asked>,
         /// Its PID.
@@ -109,7 +123,20 @@ struct Connected {
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     held: BTreeMap<Name, Held>,
-    worker: Option<Connected>,
+    workers: BTreeMap<Role, Connected>,
+    /// Of the last one.
+    number: u64,
+    /// How often is measured.
+    intervals: Settings,
+}
+
+/// What follows from what a worker says.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    /// To be stored as a whole.
+    pub(crate) batch: Batch,
+    /// What was measured.
+    pub(crate) round: Option<Round>,
 }
 
 impl Sources {
@@ -120,11 +147,12 @@ impl Sources {
     pub(crate) fn read(journal: &Journal, log: &Log) -> Result<Self, vigie_store::Error> {
         let reader = journal.reader();
         let mut held = BTreeMap::new();
+        let mut number = 0;
         for document in reader.documents(SETTINGS)? {
             match document.parse::<Source>() {
                 Ok(source) => {
-                    let new = Held { source, resume: Resume::default(), status: None, dropped: 0 };
-                    held.insert(new.source.name.clone(), new);
+                    number += 1;
+                    held.insert(source.name.clone(), Held::new(source, number));
                 }
                 Err(error) => log.line(&error.to_string()),
             }
@@ -147,54 +175,75 @@ impl Sources {
                 (None, Ok(_)) => {}
             }
         }
-        Ok(Self { held, worker: None })
+        Ok(Self { held, number, ..Self::default() })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// There is something for a worker to do.
-    pub(crate) fn needs_worker(&self) -> bool {
-        self.held.values().any(|held| held.source.follows_events())
+    /// There is something for this worker to do.
+    pub(crate) fn needs(&self, role: Role) -> bool {
+        self.held.values().any(|held| held.is_for(role))
     }
 
-    /// Takes what a worker has to say. What comes back is to be stored as a whole.
-    pub(crate) fn hear(&mut self, heard: Heard, now: Wall, log: &Log) -> Batch {
+    /// Takes what a worker has to say.
+    pub(crate) fn hear(&mut self, heard: Heard, now: Wall, log: &Log) -> Followed {
         match heard {
-            Heard::Came { connection, asked, pid } => {
-                // There is one; one that comes while another is there takes over.
-                self.worker = Some(Connected { connection, asked, pid, memory: None });
-                let all: Vec<Assigned> =
-                    self.held.values().filter(|held| held.source.follows_events()).map(Held::assigned).collect();
+            Heard::Came { connection, role, asked, pid } => {
+                // There is one of each; one that comes while another is there takes over.
+                self.workers.insert(role, Connected { connection, asked, pid, memory: None });
+                self.forget_told(role);
+                if role == Role::Metrics {
+                    self.ask(role, self.pacing(), log);
+                }
+                let all: Vec<Assigned> = self.held.keys().filter_map(|name| self.assign(name, role)).collect();
                 for put in in_messages(all) {
-                    self.ask(Asked::RefreshSources { put, remove: Vec::new() }, log);
+                    self.ask(role, Asked::RefreshSources { put, remove: Vec::new() }, log);
                 }
             }
             Heard::Gone { connection } => {
-                if self.worker.take_if(|worker| worker.connection == connection).is_some() {
-                    self.held.values_mut().for_each(|held| held.status = None);
+                if let Some(role) = self.role_of(connection) {
+                    self.workers.remove(&role);
+                    self.forget_told(role);
                 }
             }
             Heard::Said { connection, said, .. } => {
-                if self.worker.as_ref().is_some_and(|worker| worker.connection == connection) {
-                    return self.said(*said, now, log);
+                if let Some(role) = self.role_of(connection) {
+                    return self.said(role, *said, now, log);
                 }
             }
         }
-        Batch::default()
+        Followed::default()
     }
 
-    fn said(&mut self, said: Said, now: Wall, log: &Log) -> Batch {
+    fn role_of(&self, connection: u64) -> Option<Role> {
+        self.workers.iter().find(|(_, worker)| worker.connection == connection).map(|(role, _)| *role)
+    }
+
+    /// What a worker told of how things stand is not known any more.
+    fn forget_told(&mut self, role: Role) {
+        for held in self.held.values_mut() {
+            if held.is_told_by(role) {
+                held.status = None;
+            }
+            if role == Role::Metrics {
+                held.measuring = Measuring::default();
+            }
+        }
+    }
+
+    fn said(&mut self, role: Role, said: Said, now: Wall, log: &Log) -> Followed {
+        let mut followed = Followed::default();
         match said {
             Said::Ready { .. } => {}
             Said::ContainerEvent { source, told } => {
-                if let Some(held) = self.held.get_mut(&source).filter(|held| held.source.follows_events()) {
-                    return held.tell(&told, now, log);
+                if let Some(held) = self.held.get_mut(&source).filter(|held| held.is_told_by(role)) {
+                    followed.batch = held.tell(&told, now, log);
                 }
             }
             Said::SourceStatus { source, status, dropped } => {
-                if let Some(held) = self.held.get_mut(&source).filter(|held| held.source.follows_events()) {
+                if let Some(held) = self.held.get_mut(&source).filter(|held| held.is_told_by(role)) {
                     if dropped > held.dropped {
                         log.line(&format!(
                             "source {source}: {dropped} messages found no place, and are asked for again"
@@ -203,17 +252,57 @@ impl Sources {
                     (held.status, held.dropped) = (Some(*status), dropped);
                 }
             }
+            Said::Metric { source, number, cycle } => {
+                let is_wanted = |held: &&mut Held| held.number == number && held.source.measures_containers();
+                if let Some(held) = self.held.get_mut(&source).filter(is_wanted) {
+                    followed.round = Some(held.measuring.take(&source, *cycle));
+                }
+            }
+            Said::DiskUsage { source, number, disk } => {
+                let is_wanted = |held: &&mut Held| held.number == number && held.source.measures_disk();
+                if let Some(held) = self.held.get_mut(&source).filter(is_wanted) {
+                    followed.round = Some(held.measuring.take_disk(&source, *disk));
+                }
+            }
             Said::Memory { bytes, .. } => {
-                if let Some(worker) = &mut self.worker {
+                if let Some(worker) = self.workers.get_mut(&role) {
                     worker.memory = Some(bytes);
                 }
             }
-            Said::Error { message } => log.line(&format!("worker events: {message}")),
+            Said::Error { source: Some(source), message } => {
+                if let Some(held) = self.held.get_mut(&source).filter(|held| held.source.is_measured()) {
+                    held.measuring.why = Some(message);
+                }
+            }
+            Said::Error { source: None, message } => log.line(&format!("worker {}: {message}", role.name())),
         }
-        Batch::default()
+        followed
     }
 
-    /// Carries out a change. The worker hears of it at once: it touches only what is different.
+    /// How often is measured, from the next time on.
+    pub(crate) fn pace(&mut self, settings: &Settings, log: &Log) {
+        if self.intervals != *settings {
+            self.intervals = settings.clone();
+            self.ask(Role::Metrics, self.pacing(), log);
+        }
+    }
+
+    fn pacing(&self) -> Asked {
+        let of = |key| self.intervals.get(key);
+        Asked::UpdateInterval { metrics: of(Key::MetricsInterval), disk: of(Key::DiskInterval) }
+    }
+
+    /// Somebody looks at these containers. Of which of them there is none, nothing is measured.
+    pub(crate) fn watch(&mut self, looked_at: &[LookedAt], length: Span, log: &Log) {
+        for LookedAt { source, containers } in looked_at {
+            if self.held.get(source).is_some_and(|held| held.source.measures_containers()) {
+                let (source, containers) = (source.clone(), containers.clone());
+                self.ask(Role::Metrics, Asked::Watch { source, containers, length }, log);
+            }
+        }
+    }
+
+    /// Carries out a change. Workers hear of it at once, those that it concerns: they touch only what is different.
     ///
     /// # Errors
     /// When it is not possible, with the exit code.
@@ -229,16 +318,17 @@ impl Sources {
                 let same_place = before.as_ref().is_some_and(|before| before.endpoint == source.endpoint);
                 let how = match &before {
                     None => format!("added: {}", source.endpoint),
-                    Some(_) => format!("changed: {}", source.endpoint),
+                    Some(_) if same_place => format!("changed: {}", source.endpoint),
+                    Some(_) => format!("moved: {}", source.endpoint),
                 };
                 match self.held.get_mut(&name).filter(|_| same_place) {
                     Some(held) => held.source = *source,
                     None => {
                         // What was known of the engine at another place is not known of this one.
                         let gone = self.held.remove(&name).map(|held| held.forget()).unwrap_or_default();
-                        let new = Held { source: *source, resume: Resume::default(), status: None, dropped: 0 };
-                        self.held.insert(name.clone(), new);
-                        return self.changed(&name, &how, by, now, gone, log);
+                        self.number += 1;
+                        self.held.insert(name.clone(), Held::new(*source, self.number));
+                        return self.changed(&name, before.as_ref(), &how, by, now, gone, log);
                     }
                 }
                 (name, how, before)
@@ -247,8 +337,17 @@ impl Sources {
                 let Some(held) = self.held.remove(&name) else { return Err(unknown(&name)) };
                 let mut documents = held.forget();
                 documents.push(DocumentChange::delete(SETTINGS, name.as_str()));
-                self.ask(Asked::RefreshSources { put: Vec::new(), remove: vec![name.clone()] }, log);
+                for role in Role::ALL {
+                    self.ask(role, Asked::RefreshSources { put: Vec::new(), remove: vec![name.clone()] }, log);
+                }
                 return Ok(Batch { entries: vec![entry(&name, "removed", by, now)], documents });
+            }
+            Change::Set { name, settings } => {
+                let held = self.held.get_mut(&name).ok_or_else(|| unknown(&name))?;
+                let before = held.source.clone();
+                held.source.set(&settings).map_err(|message| FailureDetail { code: ExitCode::Usage, message })?;
+                let written = settings.iter().map(|(key, value)| format!("{key}={value}"));
+                (name, format!("set {}", written.collect::<Vec<_>>().join(" ")), Some(before))
             }
             Change::Pause(name) => {
                 let held = self.held.get_mut(&name).ok_or_else(|| unknown(&name))?;
@@ -266,12 +365,14 @@ impl Sources {
         if self.held.get(&name).map(|held| &held.source) == before.as_ref() {
             return Ok(Batch::default());
         }
-        self.changed(&name, &how, by, now, Vec::new(), log)
+        self.changed(&name, before.as_ref(), &how, by, now, Vec::new(), log)
     }
 
+    #[allow(clippy::too_many_arguments, reason = "what a change consists of")]
     fn changed(
         &mut self,
         name: &Name,
+        before: Option<&Source>,
         how: &str,
         by: &str,
         now: Wall,
@@ -283,24 +384,50 @@ impl Sources {
             Ok(document) => documents.push(document),
             Err(error) => return Err(FailureDetail { code: ExitCode::Internal, message: error.to_string() }),
         }
-        let asked = if held.source.follows_events() {
-            Asked::RefreshSources { put: vec![held.assigned()], remove: Vec::new() }
-        } else {
-            held.status = None;
-            Asked::RefreshSources { put: Vec::new(), remove: vec![name.clone()] }
-        };
-        self.ask(asked, log);
+        let source = &held.source;
+        let teller = source.follows_events();
+        let follows_like = before.is_some_and(|before| source.follows_like(before));
+        let measures_like =
+            before.is_some_and(|before| source.measures_like(before) && teller == before.follows_events());
+        for (role, same) in [(Role::Events, follows_like), (Role::Metrics, measures_like)] {
+            if same {
+                continue;
+            }
+            if let Some(held) = self.held.get_mut(name).filter(|_| role == Role::Events || !teller) {
+                held.status = None;
+            }
+            let asked = match self.assign(name, role) {
+                Some(assigned) => Asked::RefreshSources { put: vec![assigned], remove: Vec::new() },
+                None => Asked::RefreshSources { put: Vec::new(), remove: vec![name.clone()] },
+            };
+            self.ask(role, asked, log);
+        }
         Ok(Batch { entries: vec![entry(name, how, by, now)], documents })
     }
 
     /// A worker that does not read what it is told is let go: its connection closes, which ends it, and the next one is told
     /// everything.
-    fn ask(&mut self, asked: Asked, log: &Log) {
-        if let Some(worker) = &self.worker
+    fn ask(&mut self, role: Role, asked: Asked, log: &Log) {
+        if let Some(worker) = self.workers.get(&role)
             && worker.asked.try_send(asked).is_err()
         {
-            log.line("worker events: it does not read what it is told");
-            self.worker = None;
+            log.line(&format!("worker {}: it does not read what it is told", role.name()));
+            self.workers.remove(&role);
+            self.forget_told(role);
+        }
+    }
+
+    /// What a worker is told of a source; absent when it is not to see to it.
+    fn assign(&self, name: &Name, role: Role) -> Option<Assigned> {
+        let held = self.held.get(name).filter(|held| held.is_for(role))?;
+        let source = held.source.clone();
+        match role {
+            Role::Events => Some(Assigned { source, resume: held.resume.clone(), number: 0, tells: true }),
+            Role::Metrics => {
+                let standing = held.resume.standing.clone();
+                let resume = Resume { standing, ..Resume::default() };
+                Some(Assigned { source, resume, number: held.number, tells: held.is_told_by(role) })
+            }
         }
     }
 
@@ -327,8 +454,13 @@ impl Sources {
         vigie_api::source::Sources {
             schema: SCHEMA,
             sources: self.held.keys().filter_map(|name| self.show_one(name)).collect(),
-            worker: self.worker.as_ref().map(|worker| Worker { pid: worker.pid, memory_bytes: worker.memory }),
+            worker: self.worker(Role::Events),
+            metrics_worker: self.worker(Role::Metrics),
         }
+    }
+
+    fn worker(&self, role: Role) -> Option<Worker> {
+        self.workers.get(&role).map(|worker| Worker { pid: worker.pid, memory_bytes: worker.memory })
     }
 
     /// One of them.
@@ -355,13 +487,30 @@ impl Sources {
                 .map(|key| Nanos(Wall(key.at.0))),
             bad_lines: status.map(|status| status.bad_lines),
             dropped: status.map(|_| held.dropped),
+            last_cycle: held.measuring.cycle.clone().filter(|_| held.source.measures_containers()),
+            last_disk: held.measuring.disk.clone().filter(|_| held.source.measures_disk()),
+            not_measured: held.measuring.why.clone().filter(|_| held.source.is_measured()),
         })
     }
 }
 
 impl Held {
-    fn assigned(&self) -> Assigned {
-        Assigned { source: self.source.clone(), resume: self.resume.clone() }
+    fn new(source: Source, number: u64) -> Self {
+        let measuring = Measuring::default();
+        Self { source, resume: Resume::default(), status: None, dropped: 0, number, measuring }
+    }
+
+    /// Whether this worker is to see to it.
+    fn is_for(&self, role: Role) -> bool {
+        match role {
+            Role::Events => self.source.follows_events(),
+            Role::Metrics => self.source.is_measured(),
+        }
+    }
+
+    /// Whether this worker tells if it is there: whoever follows its events, else whoever measures it.
+    fn is_told_by(&self, role: Role) -> bool {
+        self.is_for(role) && (role == Role::Events || !self.source.follows_events())
     }
 
     fn reached(&self) -> Result<DocumentChange, vigie_store::Error> {

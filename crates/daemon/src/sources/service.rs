@@ -1,4 +1,4 @@
-//! The worker as a service: an internal project whose folder is that of the state.
+//! The workers as services: an internal project whose folder is that of the state.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,6 +12,7 @@ use vigie_core::text::OsText;
 use vigie_core::units::Span;
 use vigie_os::place::Place;
 use vigie_os::user;
+use vigie_wire::worker::Role;
 
 /// What of the daemon's environment a worker gets: to find `ssh`, its agent, and the contexts of `docker`.
 const ENVIRONMENT: [&str; 12] = [
@@ -29,13 +30,12 @@ const ENVIRONMENT: [&str; 12] = [
     "TMPDIR",
 ];
 
-/// The project's name, and the service's.
+/// The project's name; a service has the name of its role.
 const PROJECT: &str = "vigie";
-const EVENTS: &str = "events";
 
-/// A request to start it, or to stop it.
-pub(crate) fn up(place: &Place, program: &Path, wanted: bool) -> Request {
-    let service = worker(place, program);
+/// A request to start one, or to stop it.
+pub(crate) fn up(place: &Place, program: &Path, role: Role, wanted: bool) -> Request {
+    let service = worker(place, program, role);
     let project = Project {
         name: Name::lossy(PROJECT),
         dir: place.state.as_path().into(),
@@ -50,7 +50,7 @@ pub(crate) fn up(place: &Place, program: &Path, wanted: bool) -> Request {
         cwd: OsText::default(),
     };
     if !wanted {
-        return Request::Down { keys: vec![key(place)], origin, timeout: None, ladder: None };
+        return Request::Down { keys: vec![key(place, role)], origin, timeout: None, ladder: None };
     }
     let variable = |name: &&str| Some((OsText::from(*name), OsText::from(std::env::var_os(name)?)));
     Request::Up(Box::new(Up {
@@ -68,20 +68,20 @@ pub(crate) fn up(place: &Place, program: &Path, wanted: bool) -> Request {
     }))
 }
 
-/// Whether this is the worker.
-pub(crate) fn is_internal(place: &Place, key: &ServiceKey) -> bool {
-    *key == self::key(place)
+/// Which worker this is; absent: none.
+pub(crate) fn role_of(place: &Place, key: &ServiceKey) -> Option<Role> {
+    Role::ALL.into_iter().find(|role| *key == self::key(place, *role))
 }
 
-fn key(place: &Place) -> ServiceKey {
-    ServiceKey::new(Scope::Project, &place.state, Name::lossy(EVENTS))
+fn key(place: &Place, role: Role) -> ServiceKey {
+    ServiceKey::new(Scope::Project, &place.state, Name::lossy(role.name()))
 }
 
-fn worker(place: &Place, program: &Path) -> Service {
-    let words = ["worker", "events"].map(str::to_owned);
+fn worker(place: &Place, program: &Path, role: Role) -> Service {
+    let words = ["worker", role.name()].map(str::to_owned);
     let command = std::iter::once(program.to_string_lossy().into_owned()).chain(words).collect();
     Service {
-        name: Name::lossy(EVENTS),
+        name: Name::lossy(role.name()),
         kind: Kind::Service,
         command,
         cwd: place.state.as_path().into(),

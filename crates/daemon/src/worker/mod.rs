@@ -1,14 +1,15 @@
-//! The worker that follows events: a process of its own, under a keeper as any service, with the daemon at the other end of
-//! a socket (R11.2).
+//! A worker: a process of its own, under a keeper as any service, with the daemon at the other end of a socket (R11.2). One
+//! follows events ([`follow`]), one measures ([`measure`]).
 //!
-//! One task a source ([`follow`]) reads the engine and never waits for anybody: what it has to tell goes into one bounded
-//! queue. When that is full, it hangs up, counts, waits for a place, and begins again where the last message that found
+//! One task a source asks the engine and never waits for anybody: what it has to tell goes into one bounded queue. When that
+//! is full, whoever follows events hangs up, counts, waits for a place, and begins again where the last message that found
 //! one stands; what the engine still has is then asked for again, and what it has not is a gap. So a daemon that is slow
-//! costs time and no event.
+//! costs time and no event. What was measured and finds no place is lost, and counted.
 //!
 //! The worker keeps nothing. The end of the socket ends it, an order to shut down or a signal ends it in order.
 
 mod follow;
+mod measure;
 mod outbox;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,14 @@ use outbox::Outbox;
 
 /// What waits is written in pieces of so many bytes.
 const PIECE: usize = 256 << 10;
+
+/// Messages that may wait for the daemon. Of what was measured one may be some hundred kilobytes, and is old soon.
+const fn queue(role: Role) -> usize {
+    match role {
+        Role::Events => 4096,
+        Role::Metrics => 64,
+    }
+}
 
 /// A cycle: how often the worker looks at itself.
 const CYCLE: Duration = Duration::from_secs(30);
@@ -63,35 +72,45 @@ pub enum WorkerError {
     Protocol(String),
 }
 
-/// A source that is followed.
-struct Followed {
+/// A source that is seen to.
+struct Task {
     /// Dropping it ends the task in order.
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-/// Follows the sources that the daemon names, until it is told to end or the daemon is gone.
+/// What the worker does.
+enum Crew {
+    Follows(BTreeMap<Name, Task>),
+    Measures(measure::Crew),
+}
+
+/// Sees to the sources that the daemon names, until it is told to end or the daemon is gone.
 ///
 /// # Errors
 /// When there is no daemon, or the worker must not go on.
-pub fn run(socket: &Path) -> Result<(), WorkerError> {
+pub fn run(socket: &Path, role: Role) -> Result<(), WorkerError> {
     let failed = |source| WorkerError::Socket { path: socket.display().to_string(), source };
+    if role == Role::Metrics {
+        // Files of cgroups stay open. With fewer it is opened and closed more often.
+        let _ = vigie_os::limits::raise_open_files();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let stream = vigie_os::socket::connect(socket, Duration::from_secs(5))
         .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
     stream.set_nonblocking(true).map_err(failed)?;
     runtime.block_on(async {
         let stream = UnixStream::from_std(stream).map_err(failed)?;
-        serve(stream).await
+        serve(stream, role).await
     })
 }
 
-async fn serve(stream: UnixStream) -> Result<(), WorkerError> {
+async fn serve(stream: UnixStream, role: Role) -> Result<(), WorkerError> {
     let system = |source| WorkerError::Socket { path: "signals".to_owned(), source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
     let (mut reader, mut writer) = stream.into_split();
-    let (outbox, mut to_send) = Outbox::new();
+    let (outbox, mut to_send) = Outbox::new(queue(role));
     let sending = tokio::spawn(async move {
         let mut bytes = Vec::new();
         while let Some(waiting) = to_send.recv().await {
@@ -112,8 +131,11 @@ async fn serve(stream: UnixStream) -> Result<(), WorkerError> {
     let program = env!("CARGO_PKG_VERSION").to_owned();
     let pid = std::process::id();
     // It is empty.
-    let _ = outbox.put(Said::Ready { version: VERSION, program, role: Role::Events, pid });
-    let mut followed: BTreeMap<Name, Followed> = BTreeMap::new();
+    let _ = outbox.put(Said::Ready { version: VERSION, program, role, pid });
+    let mut crew = match role {
+        Role::Events => Crew::Follows(BTreeMap::new()),
+        Role::Metrics => Crew::Measures(measure::Crew::new(outbox.clone())),
+    };
     let mut lines = Lines::default();
     let mut buffer = vec![0; 16 << 10];
     let mut cycles = tokio::time::interval(CYCLE);
@@ -133,53 +155,78 @@ async fn serve(stream: UnixStream) -> Result<(), WorkerError> {
             _ = interrupt.recv() => break Ok(()),
             _ = cycles.tick() => {
                 cycle += 1;
-                if let Err(error) = look_at_itself(cycle, followed.len(), &outbox) {
+                if let Err(error) = look_at_itself(cycle, crew.len(), &outbox) {
                     break Err(error);
                 }
             }
         }
-        match obey(&mut lines, &mut followed, &outbox).await {
+        match obey(&mut lines, &mut crew, &outbox).await {
             Ok(true) => {}
             Ok(false) => break Ok(()),
             Err(error) => break Err(error),
         }
     };
-    end(followed).await;
+    end(crew.into_tasks()).await;
     drop(outbox);
     let _ = tokio::time::timeout(FAREWELL, sending).await;
     ended
 }
 
 /// Does what arrived; `false` when it is to end.
-async fn obey(
-    lines: &mut Lines,
-    followed: &mut BTreeMap<Name, Followed>,
-    outbox: &Outbox,
-) -> Result<bool, WorkerError> {
+async fn obey(lines: &mut Lines, crew: &mut Crew, outbox: &Outbox) -> Result<bool, WorkerError> {
     while let Some(asked) = lines.message().map_err(|error| WorkerError::Protocol(error.to_string()))? {
-        let (put, remove) = match asked {
-            Asked::Shutdown => return Ok(false),
-            Asked::RefreshSources { put, remove } => (put, remove),
-        };
-        for name in put.iter().map(|assigned| &assigned.source.name).chain(&remove) {
-            if let Some(one) = followed.remove(name) {
-                end([(name.clone(), one)].into()).await;
+        match (asked, &mut *crew) {
+            (Asked::Shutdown, _) => return Ok(false),
+            (Asked::RefreshSources { put, remove }, Crew::Follows(followed)) => {
+                refresh(followed, put, &remove, outbox).await;
             }
-        }
-        for Assigned { source, resume } in put {
-            let (stop, stopped) = oneshot::channel();
-            let name = source.name.clone();
-            let task = tokio::spawn(follow::follow(source, resume, outbox.clone(), stopped));
-            followed.insert(name, Followed { stop, task });
+            (Asked::RefreshSources { put, remove }, Crew::Measures(crew)) => end(crew.refresh(put, &remove)).await,
+            (Asked::UpdateInterval { metrics, disk }, Crew::Measures(crew)) => crew.pace(metrics, disk),
+            (Asked::Watch { source, containers, length }, Crew::Measures(crew)) => {
+                crew.watch(&source, containers, length);
+            }
+            (Asked::UpdateInterval { .. } | Asked::Watch { .. }, Crew::Follows(_)) => {
+                return Err(WorkerError::Protocol("it wants something measured of who follows events".to_owned()));
+            }
         }
     }
     Ok(true)
 }
 
+async fn refresh(followed: &mut BTreeMap<Name, Task>, put: Vec<Assigned>, remove: &[Name], outbox: &Outbox) {
+    for name in put.iter().map(|assigned| &assigned.source.name).chain(remove) {
+        if let Some(one) = followed.remove(name) {
+            end(vec![one]).await;
+        }
+    }
+    for Assigned { source, resume, .. } in put {
+        let (stop, stopped) = oneshot::channel();
+        let name = source.name.clone();
+        let task = tokio::spawn(follow::follow(source, resume, outbox.clone(), stopped));
+        followed.insert(name, Task { stop, task });
+    }
+}
+
+impl Crew {
+    fn len(&self) -> usize {
+        match self {
+            Self::Follows(followed) => followed.len(),
+            Self::Measures(crew) => crew.len(),
+        }
+    }
+
+    fn into_tasks(self) -> Vec<Task> {
+        match self {
+            Self::Follows(followed) => followed.into_values().collect(),
+            Self::Measures(crew) => crew.into_tasks(),
+        }
+    }
+}
+
 /// Ends tasks in order; one that does not end is left behind.
-async fn end(followed: BTreeMap<Name, Followed>) {
-    let tasks: Vec<JoinHandle<()>> = followed
-        .into_values()
+async fn end(tasks: Vec<Task>) {
+    let tasks: Vec<JoinHandle<()>> = tasks
+        .into_iter()
         .map(|one| {
             drop(one.stop);
             one.task

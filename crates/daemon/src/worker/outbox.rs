@@ -6,9 +6,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use vigie_wire::worker::Said;
 
-/// Messages that may wait.
-const MESSAGES: usize = 4096;
-
 /// Things told that may wait, in all of them: some thirty mebibytes, and a second of an engine that never rests. What comes in one
 /// piece from an engine is one message.
 const TOLD: usize = 65_536;
@@ -44,9 +41,9 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// With the end that is emptied.
-    pub(super) fn new() -> (Self, mpsc::Receiver<Waiting>) {
-        let (messages, waiting) = mpsc::channel(MESSAGES);
+    /// For so many messages; with the end that is emptied.
+    pub(super) fn new(messages: usize) -> (Self, mpsc::Receiver<Waiting>) {
+        let (messages, waiting) = mpsc::channel(messages);
         (Self { messages, room: Arc::new(Semaphore::new(TOLD)) }, waiting)
     }
 
@@ -75,7 +72,8 @@ impl Outbox {
     /// empties it any more.
     pub(super) async fn has_room(&self) -> bool {
         let half = u32::try_from(TOLD / 2).unwrap_or(u32::MAX);
-        self.room.acquire_many(half).await.is_ok() && self.messages.reserve_many(MESSAGES / 2).await.is_ok()
+        self.room.acquire_many(half).await.is_ok()
+            && self.messages.reserve_many(self.messages.max_capacity() / 2).await.is_ok()
     }
 }
 
@@ -94,7 +92,8 @@ mod tests {
     #[test]
     fn it_is_full_by_messages_or_by_what_they_tell() {
         run(async {
-            let (outbox, mut waiting) = Outbox::new();
+            const MESSAGES: usize = 100;
+            let (outbox, mut waiting) = Outbox::new(MESSAGES);
             for _ in 0..MESSAGES {
                 outbox.reserve(1).expect("room").put(said());
             }

@@ -2,7 +2,6 @@
 
 use super::*;
 
-use vigie_core::docker::filter::Filters;
 use vigie_core::docker::source::{Mode, Source, Tls};
 use vigie_core::docker::told::{Resume, Saying, Stage};
 use vigie_fake_engine::{FakeEngine, Faults};
@@ -24,15 +23,8 @@ pub(super) struct Bench {
 }
 
 fn source(model: &FakeEngine, mode: Mode) -> Source {
-    Source {
-        name: Name::new("nas").expect("name"),
-        endpoint: model.endpoint().parse().expect("endpoint"),
-        tls: None,
-        events: true,
-        mode,
-        filters: Filters::default(),
-        paused: false,
-    }
+    let endpoint = model.endpoint().parse().expect("endpoint");
+    Source { mode, ..Source::new(Name::new("nas").expect("name"), endpoint) }
 }
 
 impl Bench {
@@ -42,7 +34,7 @@ impl Bench {
 
     pub(super) async fn begin_over(model: &FakeEngine, tls: Option<Tls>, mode: Mode, resume: Resume) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
-        let worker = tokio::spawn(serve(theirs));
+        let worker = tokio::spawn(serve(theirs, Role::Events));
         let (said, asked) = ours.into_split();
         let mut stage =
             Self { asked, said, lines: Lines::default(), resume, told: Vec::new(), live: false, status: None, worker };
@@ -50,7 +42,8 @@ impl Bench {
             Some(Said::Ready { version: VERSION, role: Role::Events, .. }) => {}
             other => panic!("{other:?}"),
         }
-        let put = vec![Assigned { source: Source { tls, ..source(model, mode) }, resume: stage.resume.clone() }];
+        let source = Source { tls, ..source(model, mode) };
+        let put = vec![Assigned { source, resume: stage.resume.clone(), number: 0, tells: true }];
         stage.ask(&Asked::RefreshSources { put, remove: Vec::new() }).await;
         stage
     }
@@ -96,7 +89,8 @@ impl Bench {
                 self.status = Some(*status);
             }
             Said::Ready { .. } | Said::Memory { .. } => {}
-            Said::Error { message } => panic!("{message}"),
+            Said::Error { message, .. } => panic!("{message}"),
+            Said::Metric { .. } | Said::DiskUsage { .. } => panic!("nobody asked for it"),
         }
     }
 

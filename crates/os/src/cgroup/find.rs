@@ -21,29 +21,42 @@ pub fn own(proc: &Path) -> Own {
 
 /// Puts the two files together (proc_pid_mountinfo(5), cgroups(7)).
 pub(crate) fn parse(mountinfo: &[u8], cgroup: &[u8]) -> Own {
-    let folder = |controller: Option<&[u8]>| {
-        let path = crate::proc::text::cgroup_path(cgroup, controller)?;
-        mountinfo.split(|byte| *byte == b'\n').filter_map(mount).find_map(|mount| {
-            let fits = match controller {
-                None => mount.kind == b"cgroup2",
-                Some(wanted) => {
-                    mount.kind == b"cgroup" && mount.options.split(|byte| *byte == b',').any(|option| option == wanted)
-                }
-            };
-            if fits { mount.folder(path) } else { None }
-        })
-    };
+    let trees = Trees::parse(mountinfo);
+    let folder =
+        |controller: Option<&[u8]>| trees.folder(controller, crate::proc::text::cgroup_path(cgroup, controller)?);
     Own { v2: folder(None), freezer: folder(Some(b"freezer")) }
 }
 
-struct Mount<'a> {
+/// The cgroup trees that are mounted here.
+#[derive(Debug, Default)]
+pub(crate) struct Trees(Vec<Tree>);
+
+#[derive(Debug)]
+struct Tree {
     root: Vec<u8>,
     point: Vec<u8>,
-    kind: &'a [u8],
-    options: &'a [u8],
+    /// With v1 the controllers of this tree are among them; absent: it is v2.
+    options: Option<Vec<u8>>,
 }
 
-impl Mount<'_> {
+impl Trees {
+    /// Reads the content of `mountinfo`.
+    pub(crate) fn parse(mountinfo: &[u8]) -> Self {
+        Self(mountinfo.split(|byte| *byte == b'\n').filter_map(tree).collect())
+    }
+
+    /// Where `path` of the v2 tree can be seen (`None`), or of the v1 tree that has this controller.
+    pub(crate) fn folder(&self, controller: Option<&[u8]>, path: &[u8]) -> Option<PathBuf> {
+        let fits = |tree: &&Tree| match (controller, &tree.options) {
+            (None, options) => options.is_none(),
+            (Some(wanted), Some(options)) => options.split(|byte| *byte == b',').any(|option| option == wanted),
+            (Some(_), None) => false,
+        };
+        self.0.iter().filter(fits).find_map(|tree| tree.folder(path))
+    }
+}
+
+impl Tree {
     /// Where `path` of the tree can be seen. A mount may show only a part of its tree: in a container, mostly.
     fn folder(&self, path: &[u8]) -> Option<PathBuf> {
         let below = match self.root.as_slice() {
@@ -61,14 +74,18 @@ impl Mount<'_> {
 }
 
 /// `36 35 98:0 /root /point rw,noatime master:1 - kind source options`; any number of fields before the dash.
-fn mount(line: &[u8]) -> Option<Mount<'_>> {
+fn tree(line: &[u8]) -> Option<Tree> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let root = unescape(fields.nth(3)?);
-    let point = unescape(fields.next()?);
+    let (root, point) = (fields.nth(3)?, fields.next()?);
     fields.by_ref().find(|field| *field == b"-")?;
     let kind = fields.next()?;
     fields.next()?;
-    Some(Mount { root, point, kind, options: fields.next()? })
+    let options = match (kind, fields.next()?) {
+        (b"cgroup2", _) => None,
+        (b"cgroup", options) => Some(options.to_vec()),
+        _ => return None,
+    };
+    Some(Tree { root: unescape(root), point: unescape(point), options })
 }
 
 /// Space, tab, newline and backslash are written as `\040` and the like.

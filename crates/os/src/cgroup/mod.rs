@@ -24,7 +24,7 @@ use crate::error::OsError;
 use crate::spawn;
 
 pub use find::{Own, own};
-pub(crate) use find::{parse, unescape};
+pub(crate) use find::{Trees, parse, unescape};
 pub(crate) use v2::flag;
 
 /// How often a state of the kernel is looked at that it does not tell of by itself.

@@ -54,6 +54,10 @@ impl FakeProc {
         self.file(&format!("{pid}/task/{pid}/children"), children);
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn open(&self) -> Proc {
         Proc::open(self.dir.path()).unwrap()
     }

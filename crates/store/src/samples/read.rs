@@ -76,6 +76,21 @@ pub fn series(rows: &[Row], metric: Metric) -> Vec<Point> {
     points
 }
 
+/// The rows of a subject that bore several names, as of one, in order of time.
+pub fn joined(parts: Vec<Vec<Row>>) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    let mut all: Vec<Row> = parts.into_iter().flatten().collect();
+    all.sort_by_key(|row| row.at);
+    for row in all {
+        match rows.last_mut() {
+            // Of a bucket in which it got another name.
+            Some(last) if last.at == row.at => merge(&mut last.rollups, &row.rollups),
+            _ => rows.push(row),
+        }
+    }
+    rows
+}
+
 impl Reader {
     /// Opens the samples in `dir`.
     ///

@@ -16,8 +16,8 @@ use crate::select;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chosen {
     pub(super) subject: Subject,
-    /// Absent when nothing was ever measured of it.
-    pub(super) known: Option<Known>,
+    /// What was measured of it, one for each name that it had; none when nothing ever was.
+    pub(super) known: Vec<Known>,
     /// It is shown even if nothing was measured of it in the stretch of time.
     pub(super) always: bool,
 }
@@ -27,8 +27,11 @@ impl View<'_> {
     /// Exit code 8 when a target means nothing that is known, 2 when it could mean several.
     pub(super) fn choose(&self, status: &Report, known: Vec<Known>) -> Result<Vec<Chosen>, Failure> {
         match &self.args.target {
+            None if self.args.containers => self.containers(known),
             None => Ok(self.all(status, known)),
             Some(Target::Service(target)) => self.named(status, known, target),
+            Some(Target::Container { source, name }) => self.container(known, source.as_ref(), name),
+            Some(Target::Source(name)) => self.source(known, name),
             Some(target) => {
                 let here = &self.scene.here.dir;
                 let found = select::services(status, here, std::slice::from_ref(target), &self.scene.proc)?;
@@ -46,15 +49,15 @@ impl View<'_> {
         let running: Vec<Subject> = running.map(subject_of).filter(|subject| meant(&subject.key)).collect();
         let mut chosen: Vec<Chosen> = known
             .into_iter()
-            .filter(|known| meant(&known.subject.key))
+            .filter(|known| known.subject.as_service().is_some() && meant(&known.subject.key))
             .map(|known| {
                 let always = running.contains(&known.subject);
-                Chosen { subject: known.subject.clone(), known: Some(known), always }
+                Chosen { subject: known.subject.clone(), known: vec![known], always }
             })
             .collect();
         for subject in running {
             if !chosen.iter().any(|chosen| chosen.subject == subject) {
-                chosen.push(Chosen { subject, known: None, always: true });
+                chosen.push(Chosen { subject, known: Vec::new(), always: true });
             }
         }
         chosen.sort_by(|a, b| a.subject.cmp(&b.subject));
@@ -99,7 +102,7 @@ impl View<'_> {
         if !found.is_empty() {
             let chosen = |(known, _): (Known, _)| {
                 let always = true;
-                Chosen { subject: known.subject.clone(), known: Some(known), always }
+                Chosen { subject: known.subject.clone(), known: vec![known], always }
             };
             return Ok(found.into_iter().map(chosen).collect());
         }
@@ -111,11 +114,11 @@ impl View<'_> {
         {
             let key = project.key(service);
             let subject = Subject::service(&project.name, &service.name, target.mode.as_ref(), &key);
-            return Ok(vec![Chosen { subject, known: None, always: true }]);
+            return Ok(vec![Chosen { subject, known: Vec::new(), always: true }]);
         }
         let target = Target::Service(target.clone());
         let services = select::services(status, &self.scene.here.dir, &[target], &self.scene.proc)?;
-        let unmeasured = |service: &Service| Chosen { subject: subject_of(service), known: None, always: true };
+        let unmeasured = |service: &Service| Chosen { subject: subject_of(service), known: Vec::new(), always: true };
         Ok(services.into_iter().map(unmeasured).collect())
     }
 }
@@ -125,12 +128,12 @@ fn of_service(service: &Service, known: &[Known]) -> Vec<Chosen> {
     let key = service.key.folder();
     let of_key = known.iter().filter(|known| known.subject.key == key);
     let chosen: Vec<Chosen> = of_key
-        .map(|known| Chosen { subject: known.subject.clone(), known: Some(known.clone()), always: true })
+        .map(|known| Chosen { subject: known.subject.clone(), known: vec![known.clone()], always: true })
         .collect();
     if !chosen.is_empty() {
         return chosen;
     }
-    vec![Chosen { subject: subject_of(service), known: None, always: true }]
+    vec![Chosen { subject: subject_of(service), known: Vec::new(), always: true }]
 }
 
 fn subject_of(service: &Service) -> Subject {

@@ -4,7 +4,7 @@ use vigie_api::metrics::{Cut, Report, Series, Store, Subject};
 use vigie_api::time::Millis;
 use vigie_core::samples::{Level, Metric, Moment, level_for, step_for};
 use vigie_core::units::Span;
-use vigie_store::samples::{Reader, Row, series};
+use vigie_store::samples::{Reader, Row, joined, series};
 
 use super::choose::Chosen;
 use crate::failure::Failure;
@@ -17,6 +17,7 @@ pub(super) struct Asked {
     pub(super) until: Moment,
     /// In milliseconds.
     pub(super) step: Option<u64>,
+    /// None: those that there are of each.
     pub(super) metrics: Vec<Metric>,
 }
 
@@ -24,15 +25,15 @@ pub(super) struct Asked {
 pub(super) fn report(reader: Option<&Reader>, chosen: &[Chosen], asked: &Asked) -> Result<Report, Failure> {
     let oldest = reader.map(Reader::oldest).transpose()?.unwrap_or_default();
     let level = level_for(asked.from, asked.now, asked.step, &oldest);
-    let ids: Vec<i64> = chosen.iter().filter_map(|chosen| chosen.known.as_ref()).map(|known| known.id).collect();
+    let ids: Vec<i64> = chosen.iter().flat_map(|chosen| &chosen.known).map(|known| known.id).collect();
     let read = reader.map(|reader| reader.read(level, &ids, asked.from, asked.until)).transpose()?.unwrap_or_default();
-    let every = read.iter().flatten().map(|row| row.span).max().unwrap_or(level.span());
+    let every = every(read.iter().flatten(), &asked.metrics).unwrap_or(level.span());
     let step = step_for(asked.from, asked.until, level, every, asked.step);
     let cut = Cut { from: asked.from, until: asked.until, level, step };
     let mut read = read.into_iter();
     let mut subjects = Vec::with_capacity(chosen.len());
     for chosen in chosen {
-        let rows = if chosen.known.is_some() { read.next().unwrap_or_default() } else { Vec::new() };
+        let rows = joined(read.by_ref().take(chosen.known.len()).collect());
         if !rows.is_empty() || chosen.always {
             subjects.push(subject(chosen, &rows, cut, &asked.metrics));
         }
@@ -51,17 +52,32 @@ pub(super) fn report(reader: Option<&Reader>, chosen: &[Chosen], asked: &Asked) 
 }
 
 fn subject(chosen: &Chosen, rows: &[Row], cut: Cut, metrics: &[Metric]) -> Subject {
-    let born = chosen.known.as_ref().map_or(cut.from, |known| known.born);
+    let born = chosen.known.iter().map(|known| known.born).min().unwrap_or(cut.from);
     // Before its birth there was nothing to measure; a bucket begins before what is in it.
     let born = if cut.level == Level::Raw { born } else { cut.level.bucket(born) };
     let service = chosen.subject.as_service();
-    let of_metric = |metric: &Metric| Series::new(*metric, &series(rows, *metric), cut, born);
+    let container = chosen.subject.as_container();
+    let source = container.as_ref().map(|(source, _)| source.clone()).or_else(|| chosen.subject.as_source());
+    let metrics = if metrics.is_empty() { Metric::of(&chosen.subject) } else { metrics };
+    let of_metric = |metric: &Metric| Series::new(*metric, &series(rows, *metric), cut, born, chosen.subject.pace());
     Subject {
         subject: chosen.subject.name.clone(),
         key: chosen.subject.key.clone(),
         project: service.as_ref().map(|(project, ..)| project.clone()),
         service: service.as_ref().map(|(_, service, _)| service.clone()),
         mode: service.and_then(|(.., mode)| mode),
+        source,
+        container: container.as_ref().map(|_| chosen.subject.key.clone()),
+        container_id: container.map(|(_, id)| id.to_owned()),
         metrics: metrics.iter().map(of_metric).collect(),
     }
+}
+
+/// The longest time between two looks, in milliseconds. Disks are asked seldom: columns are made for them only where nothing
+/// else is shown.
+fn every<'a>(rows: impl Iterator<Item = &'a Row>, metrics: &[Metric]) -> Option<u64> {
+    let is_of_disk = |metric: &Metric| matches!(metric, Metric::DiskUsed | Metric::DiskTotal | Metric::DiskUsedPercent);
+    let only_disks = !metrics.is_empty() && metrics.iter().all(is_of_disk);
+    let counts = |row: &&Row| only_disks || row.rollups.iter().any(|(metric, _)| !is_of_disk(metric));
+    rows.filter(counts).map(|row| row.span).max()
 }

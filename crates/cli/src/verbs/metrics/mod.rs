@@ -2,6 +2,7 @@
 
 mod choose;
 mod collect;
+mod containers;
 mod show;
 mod spark;
 
@@ -22,9 +23,11 @@ use crate::{context, daemon, watch};
 /// Show what was measured, over time
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Show what was measured of services: CPU, memory, storage, processes, threads, descriptors. With a target \
-        everything about it, without one all services of the project here; of all projects outside of one.\n\n\
-        The daemon measures every five seconds what it runs. Samples are kept as they are for an hour, then by the minute \
+    long_about = "Show what was measured of services: CPU, memory, storage, processes, threads, descriptors; of the containers \
+        of sources (container:NAME) and of sources themselves (source:NAME): their containers together, their host, their \
+        disk. With a target everything about it, without one all services of the project here; of all projects outside of \
+        one.\n\n\
+        The daemon measures every five seconds what it runs, and every 30 what others run ('vigie settings'). Samples are kept as they are for an hour, then by the minute \
         for a day, by ten minutes for a week, by two hours for 90 days; the finest that reaches back far enough is shown. \
         Time in which nothing was measured is a gap: a dot in the line, null in JSON, never 0. It needs no daemon to be \
         shown. Points in time are written as for `logs`. Exit code 8 when the target is not known.",
@@ -32,7 +35,10 @@ use crate::{context, daemon, watch};
         vigie metrics\n  \
         vigie metrics api --since 2h\n  \
         vigie metrics api --metric memory --watch\n  \
-        vigie metrics demo/api --since yesterday --until today --step 10m --json"
+        vigie metrics demo/api --since yesterday --until today --step 10m --json\n  \
+        vigie metrics --containers\n  \
+        vigie metrics container:web --watch\n  \
+        vigie metrics source:nas --metric disk_used_percent --since 7d"
 )]
 pub(crate) struct Args {
     /// Everything about this one
@@ -53,6 +59,9 @@ pub(crate) struct Args {
     /// Of all projects
     #[arg(short, long, conflicts_with = "target")]
     pub(crate) all: bool,
+    /// Of the containers of all sources instead of services
+    #[arg(long, conflicts_with_all = ["target", "all"])]
+    pub(crate) containers: bool,
     /// For programs: schema 1; with --watch one object a line
     #[arg(long)]
     pub(crate) json: bool,
@@ -64,7 +73,7 @@ pub(crate) struct Args {
 }
 
 /// The short names of metrics.
-const NAMES: [(&str, Metric); 8] = [
+const NAMES: [(&str, Metric); 11] = [
     ("cpu", Metric::CpuOfCore),
     ("host-cpu", Metric::CpuOfHost),
     ("memory", Metric::Memory),
@@ -73,6 +82,9 @@ const NAMES: [(&str, Metric); 8] = [
     ("processes", Metric::Processes),
     ("threads", Metric::Threads),
     ("descriptors", Metric::Descriptors),
+    ("received", Metric::Received),
+    ("sent", Metric::Sent),
+    ("memory-limit", Metric::MemoryLimit),
 ];
 
 fn metric(text: &str) -> Result<Metric, String> {
@@ -132,7 +144,9 @@ impl<'a> View<'a> {
     }
 
     fn picture(&mut self, screen: Screen) -> Result<String, Failure> {
-        let status = self.scene.report(self.args.watch)?;
+        // Runs are measured every second while somebody looks at them.
+        let watches_runs = self.args.watch && !self.args.containers;
+        let status = self.scene.report(watches_runs)?;
         if status.daemon.is_some() {
             self.scene.runtime.block_on(daemon::flush_samples(&self.scene.place));
         }
@@ -144,7 +158,10 @@ impl<'a> View<'a> {
         let now = vigie_os::clock::now().wall;
         let known = reader.as_ref().map(Reader::subjects).transpose()?.unwrap_or_default();
         let chosen = self.choose(&status, known)?;
-        let born = chosen.iter().filter_map(|chosen| Some(chosen.known.as_ref()?.born)).min();
+        let born = chosen.iter().flat_map(|chosen| &chosen.known).map(|known| known.born).min();
+        if self.args.watch && status.daemon.is_some() {
+            self.watch_containers(&chosen);
+        }
         let report = collect::report(reader.as_ref(), &chosen, &self.asked(now.into(), born))?;
         if self.args.json {
             let mut text = serde_json::to_string(&report)
@@ -180,7 +197,7 @@ impl<'a> View<'a> {
         }
         let usual: &[Metric] = match self.args.target {
             None if !self.args.json => &[Metric::CpuOfCore, Metric::Memory],
-            _ => &Metric::ALL,
+            _ => &[],
         };
         let mut metrics = if self.args.metrics.is_empty() { usual.to_vec() } else { self.args.metrics.clone() };
         metrics.dedup();
@@ -198,7 +215,12 @@ mod tests {
             assert_eq!(metric(name), Ok(expected));
             assert_eq!(metric(expected.name()), Ok(expected));
         }
-        assert_eq!(NAMES.map(|(_, metric)| metric), Metric::ALL);
+        for metrics in [&Metric::OF_RUNS[..], &Metric::OF_CONTAINERS] {
+            assert!(metrics.iter().all(|metric| NAMES.iter().any(|(_, named)| named == metric)), "{metrics:?}");
+        }
+        for expected in Metric::ALL {
+            assert_eq!(metric(expected.name()), Ok(expected));
+        }
         assert!(metric("heat").is_err_and(|error| error.contains("host-cpu")));
     }
 }

@@ -25,7 +25,8 @@ pub(super) fn table(report: &Report, screen: Screen) -> String {
         subject.metrics.iter().enumerate().map(move |(place, series)| (Some(name(place)), series))
     });
     let rows: Vec<(Option<String>, &Series)> = rows.collect();
-    let mut text = lines(&rows, screen);
+    let head = if report.subjects.iter().any(|subject| subject.container.is_some()) { "CONTAINER" } else { "SERVICE" };
+    let mut text = lines(&rows, head, screen);
     text.push_str(&format!("{}\n", screen.paint(style::DIM, screen.folded(&foot(report), 0, 2))));
     text
 }
@@ -36,7 +37,7 @@ pub(super) fn one(report: &Report, screen: Screen) -> String {
     for subject in &report.subjects {
         text.push_str(&format!("{}\n", screen.paint(style::HEAD, label(subject))));
         let rows: Vec<(Option<String>, &Series)> = subject.metrics.iter().map(|series| (None, series)).collect();
-        text.push_str(&lines(&rows, screen));
+        text.push_str(&lines(&rows, "", screen));
         for line in remarks(subject, report) {
             text.push_str(&format!("{}\n", screen.folded(&line, 0, 2)));
         }
@@ -45,11 +46,11 @@ pub(super) fn one(report: &Report, screen: Screen) -> String {
     text
 }
 
-fn lines(rows: &[(Option<String>, &Series)], screen: Screen) -> String {
+fn lines(rows: &[(Option<String>, &Series)], head: &'static str, screen: Screen) -> String {
     let named = rows.iter().any(|(name, _)| name.is_some());
     let mut columns = Vec::new();
     if named {
-        columns.push(Column::new("SERVICE", Align::Left));
+        columns.push(Column::new(head, Align::Left));
     }
     columns.extend([
         Column::new("METRIC", Align::Left),
@@ -88,8 +89,14 @@ fn lines(rows: &[(Option<String>, &Series)], screen: Screen) -> String {
     }
 }
 
-/// Project, name and mode; what is no service as it is.
+/// The digits of an id that people see, as the tools of the engines do.
+const SHORT: usize = 12;
+
+/// Project, name and mode; a container by source, name and the beginning of its id; what is neither as it is.
 fn label(subject: &Subject) -> String {
+    if let (Some(source), Some(name), Some(id)) = (&subject.source, &subject.container, &subject.container_id) {
+        return format!("{source}/{name} ({})", id.get(..SHORT).unwrap_or(id));
+    }
     subject.subject.strip_prefix("service ").unwrap_or(&subject.subject).to_owned()
 }
 
@@ -104,6 +111,20 @@ fn what(series: &Series) -> String {
         Some(Metric::Processes) => "processes",
         Some(Metric::Threads) => "threads",
         Some(Metric::Descriptors) => "descriptors",
+        Some(Metric::Received) => "received",
+        Some(Metric::Sent) => "sent",
+        Some(Metric::MemoryLimit) => "memory limit",
+        Some(Metric::Containers) => "containers measured",
+        Some(Metric::ContainersRunning) => "containers running",
+        Some(Metric::ContainersCpuOfCore) => "CPU of containers, of one core",
+        Some(Metric::ContainersCpuOfHost) => "CPU of containers, of the host",
+        Some(Metric::ContainersMemory) => "memory of containers",
+        Some(Metric::HostMemory) => "memory of the host",
+        Some(Metric::HostMemoryTotal) => "memory that the host has",
+        Some(Metric::HostCpu) => "CPU of the host, all programs",
+        Some(Metric::DiskUsed) => "disk used",
+        Some(Metric::DiskTotal) => "disk size",
+        Some(Metric::DiskUsedPercent) => "disk used, as df tells it",
         None => &series.metric,
     };
     name.to_owned()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use vigie_api::source::Change;
 use vigie_core::docker::endpoint::Endpoint;
 use vigie_core::docker::filter::Filters;
-use vigie_core::docker::source::{ClientCertificate, Mode, POLL_DEFAULT, Source, Tls};
+use vigie_core::docker::source::{ClientCertificate, Full, Mode, POLL_DEFAULT, Source, Tls};
 use vigie_core::name::Name;
 use vigie_core::units::Span;
 
@@ -42,9 +42,28 @@ pub(crate) struct Args {
     /// Leave out containers of this name; 'ci-*': of all that begin so; may be repeated
     #[arg(long = "ignore-name", value_name = "NAME")]
     ignore_names: Vec<String>,
+    /// Do not measure what its containers use
+    #[arg(long)]
+    no_metrics: bool,
+    /// Measure how full its disk is; on for a socket of this machine, off for others, whose engines have to count
+    #[arg(long, value_name = "SWITCH")]
+    disk: Option<Switch>,
+    /// From where on its disk is too full: 90%, 200GB; else as for all
+    #[arg(long, value_name = "LIMIT", value_parser = full)]
+    disk_above: Option<Full>,
     /// Give a source of this name these settings
     #[arg(long)]
     replace: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+fn full(text: &str) -> Result<Full, String> {
+    text.parse()
 }
 
 /// Files for TLS.
@@ -122,13 +141,15 @@ fn settings(args: &Args) -> Result<Source, Failure> {
         },
         ignored_names: named(&args.ignore_names),
     };
+    let usual = Source::new(args.name.clone(), args.endpoint.clone());
     Ok(Source {
-        name: args.name.clone(),
-        endpoint: args.endpoint.clone(),
         tls,
         events: !args.no_events,
         mode,
         filters,
-        paused: false,
+        metrics: !args.no_metrics,
+        disk: args.disk.map_or(usual.disk, |switch| switch == Switch::On),
+        disk_above: args.disk_above,
+        ..usual
     })
 }

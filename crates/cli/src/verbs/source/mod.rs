@@ -1,6 +1,7 @@
-//! `vigie source`: container engines whose events are followed.
+//! `vigie source`: container engines that are watched.
 
 mod add;
+mod set;
 mod show;
 mod test;
 
@@ -26,12 +27,14 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
     long_about = "Watch container engines. A source is a Docker or Podman engine under a name: a socket of this machine, one \
         over TCP with or without TLS, one over SSH, or a context of 'docker'. What happens to its containers goes into the \
         journal, each event once; where the engine has forgotten events, the journal has a gap, with its reason. \
-        'vigie events source:NAME' and 'vigie events container:NAME' show it.",
+        'vigie events source:NAME' and 'vigie events container:NAME' show it. What containers use, and how full its disk is, is \
+        measured: 'vigie metrics container:NAME' and 'vigie metrics source:NAME'.",
     after_help = "Examples:\n  \
         vigie source add local unix:///var/run/docker.sock\n  \
         vigie source add nas tcp://nas:2376 --tls-ca ca.pem --tls-cert cert.pem --tls-key key.pem\n  \
         vigie source add lab ssh://ana@lab --poll 60s\n  \
         vigie source test nas\n  \
+        vigie source set nas disk=on disk-above=90%\n  \
         vigie events -f source:nas"
 )]
 pub(crate) struct Args {
@@ -45,6 +48,8 @@ enum Verb {
     ///
     /// The engine need not answer now. Keys for TLS stay where they lie: only their paths are kept.
     Add(add::Args),
+    /// Change some settings of one, all or none
+    Set(set::Args),
     /// List them, and how each stands
     Ls {
         /// For programs
@@ -82,6 +87,7 @@ fn name(text: &str) -> Result<Name, String> {
 pub(crate) fn run(args: &Args) -> Verdict {
     match &args.verb {
         Verb::Add(args) => add::run(args),
+        Verb::Set(args) => set::run(args),
         Verb::Ls { json } => ls(*json),
         Verb::Rm { name } => change(Change::Remove(name.clone()), &format!("{name}: removed")),
         Verb::Test(args) => test::run(args),
@@ -104,7 +110,7 @@ fn ls(json: bool) -> Verdict {
 }
 
 /// All sources: from the daemon, and without one as they are kept, when nothing is known of how they stand.
-fn look(place: &Place) -> Result<Sources, Failure> {
+pub(crate) fn look(place: &Place) -> Result<Sources, Failure> {
     let client = Client::new(place.daemon_socket());
     let asked = daemon::runtime()?
         .block_on(async { tokio::time::timeout(PATIENCE, client.get_json::<Sources>(path::SOURCES)).await });
@@ -112,7 +118,7 @@ fn look(place: &Place) -> Result<Sources, Failure> {
         Ok(Ok(sources)) => Ok(sources),
         Ok(Err(error)) if error.is_unreachable() => {
             let sources = kept(place)?.into_iter().map(unseen).collect();
-            Ok(Sources { schema: SCHEMA, sources, worker: None })
+            Ok(Sources { schema: SCHEMA, sources, worker: None, metrics_worker: None })
         }
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(daemon::silent(place)),
@@ -141,6 +147,9 @@ fn unseen(source: Source) -> Shown {
         last_event: None,
         bad_lines: None,
         dropped: None,
+        last_cycle: None,
+        last_disk: None,
+        not_measured: None,
     }
 }
 

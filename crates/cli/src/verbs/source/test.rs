@@ -62,6 +62,8 @@ pub(super) fn run(args: &Args) -> Verdict {
     writeln!(out, "round trip   {}", format_rounded(told.round_trip))?;
     writeln!(out, "containers   {}, {} running", count(told.about.containers), count(told.about.running))?;
     writeln!(out, "events       {}", collected(&source, &told))?;
+    writeln!(out, "metrics      {}", measured(source.metrics, source.paused))?;
+    writeln!(out, "disk         {}", measured(source.disk, source.paused))?;
     if let Some(other) = others {
         writeln!(out, "note         it is the same engine as the source {other}")?;
     }
@@ -79,15 +81,7 @@ fn meant(args: &Args) -> Result<Source, Failure> {
     let endpoint = super::add::endpoint(&args.what).map_err(|why| {
         Failure::not_found(format!("there is no source {:?}", args.what)).hint(format!("nor an endpoint: {why}"))
     })?;
-    Ok(Source {
-        name: Name::lossy("new"),
-        endpoint,
-        tls: args.tls.read()?,
-        events: true,
-        mode: Mode::Stream,
-        filters: vigie_core::docker::filter::Filters::default(),
-        paused: false,
-    })
+    Ok(Source { tls: args.tls.read()?, ..Source::new(Name::lossy("new"), endpoint) })
 }
 
 async fn ask(engine: &Engine, source: &Source) -> Result<Told, Error> {
@@ -112,6 +106,14 @@ fn collected(source: &Source, told: &Told) -> String {
     format!("{how}; {} actions of {} of {} containers", source.filters.actions.len(), told.kept, told.listed)
 }
 
+fn measured(is_on: bool, is_paused: bool) -> &'static str {
+    match (is_on, is_paused) {
+        (false, _) => "not measured",
+        (true, true) => "paused",
+        (true, false) => "measured",
+    }
+}
+
 /// Another source that the daemon knows to be this engine. Nobody is asked when there is no daemon.
 fn same_engine(source: &Source, id: Option<&str>) -> Option<Name> {
     let sources = super::look(&context::place().ok()?).ok()?.sources;
@@ -134,6 +136,8 @@ fn shown(source: &Source, told: &Told, other: Option<&Name>) -> serde_json::Valu
             "mode": source.mode,
             "actions": source.filters.actions,
             "containers": told.kept,
+            "metrics": source.measures_containers(),
+            "disk": source.measures_disk(),
         },
     })
 }

@@ -38,6 +38,7 @@ use crate::policy::Draws;
 use crate::text::escaped;
 use crate::units::Span;
 use survey::Survey;
+pub(crate) use sync::OTHER_ENGINE;
 use sync::Sync;
 use window::Window;
 

@@ -14,7 +14,8 @@ pub(super) const RING: usize = 256;
 
 const UNTOLD: &str = "the engine did not tell of changes that its list of containers shows";
 
-const OTHER: &str = "another engine answers under this name";
+/// Why nothing is known of before: the source has another engine now.
+pub(crate) const OTHER_ENGINE: &str = "another engine answers under this name";
 
 /// More are not held back: what came by then decides.
 const MOST: usize = 2048;
@@ -106,7 +107,7 @@ impl Follower {
         let waiting = Phase::Waiting { until: now.mono };
         let Phase::Syncing(sync) = std::mem::replace(&mut self.phase, waiting) else { return };
         let Sync { pending, expected, is_first, is_other, survey, .. } = *sync;
-        let why = if is_other { Some(OTHER.to_owned()) } else { self.lost(&pending, expected.as_ref()) };
+        let why = if is_other { Some(OTHER_ENGINE.to_owned()) } else { self.lost(&pending, expected.as_ref()) };
         self.is_back(now, out);
         if let Some(why) = why {
             let from = self.resume.cursor.as_ref().map_or(Nanos(now.wall.0), |cursor| cursor.at);

@@ -19,15 +19,8 @@ struct Desk {
 }
 
 fn source(mode: Mode) -> Source {
-    Source {
-        name: Name::new("nas").expect("name"),
-        endpoint: "/run/d.sock".parse().expect("endpoint"),
-        tls: None,
-        events: true,
-        mode,
-        filters: Filters::default(),
-        paused: false,
-    }
+    let endpoint = "/run/d.sock".parse().expect("endpoint");
+    Source { mode, ..Source::new(Name::new("nas").expect("name"), endpoint) }
 }
 
 impl Desk {

@@ -2,22 +2,15 @@
 
 use crate::clock::Wall;
 use crate::docker::event::Happened;
-use crate::docker::filter::Filters;
 use crate::docker::source::{Mode, Source};
 use crate::docker::told::Saying;
 use crate::name::Name;
 use crate::units::Span;
 
 pub(super) fn source(poll: bool) -> Source {
-    Source {
-        name: Name::new("nas").expect("name"),
-        endpoint: "/run/d.sock".parse().expect("endpoint"),
-        tls: None,
-        events: true,
-        mode: if poll { Mode::Poll { every: Span::secs(60) } } else { Mode::Stream },
-        filters: Filters::default(),
-        paused: false,
-    }
+    let mode = if poll { Mode::Poll { every: Span::secs(60) } } else { Mode::Stream };
+    let endpoint = "/run/d.sock".parse().expect("endpoint");
+    Source { mode, ..Source::new(Name::new("nas").expect("name"), endpoint) }
 }
 
 pub(super) fn written(event: &Happened) -> Vec<u8> {

@@ -2,8 +2,50 @@
 
 use proptest::prelude::*;
 
+use super::limits::of;
+use super::sources::{nas, offline};
 use super::*;
+use crate::samples::Metric;
 use crate::units::Span;
+
+/// One thing that happens to one of two containers, or to their source, or is measured.
+fn happens_elsewhere(bench: &mut Bench, one: &str, kind: u8) {
+    let text = |text: &str| text.to_owned();
+    let gap = || What::Gap { from: Wall(0), to: Wall(1), why: String::new() };
+    let changed = |how| What::SourceChanged { how: text(how), by: String::new() };
+    match kind {
+        0..=13 => {
+            let all = [
+                "start",
+                "start",
+                "die 7",
+                "die 7",
+                "die 7",
+                "die 0",
+                "die 137 oom",
+                "die 7 inferred",
+                "kill 15",
+                "stop",
+                "oom",
+                "health_status unhealthy",
+                "health_status healthy",
+                "destroy",
+            ];
+            bench.docker_of(one, all[usize::from(kind)]);
+        }
+        14 => bench.hear_about(nas(), offline()),
+        15 => bench.hear_about(nas(), What::SourceOnline { after: None }),
+        16 => bench.hear_about(nas(), gap()),
+        17 => bench.hear_about(nas(), changed("paused")),
+        18 => bench.hear_about(nas(), changed("changed: unix:///x")),
+        _ => {
+            let percent = |kind: u8| Metric::CpuOfCore.stored(f64::from(kind % 5) * 25.0).expect("a number");
+            let container = of(&format!("container nas/id-{one}"), one, &[(Metric::CpuOfCore, percent(kind))]);
+            let disk = of("source nas", "", &[(Metric::DiskUsedPercent, percent(kind / 2))]);
+            bench.measure(30, &[container, disk]);
+        }
+    }
+}
 
 /// One thing that happens to one of two services.
 fn happens(bench: &mut Bench, service: &str, kind: u8) {
@@ -101,6 +143,41 @@ proptest! {
         let over: BTreeSet<Option<u64>> = bench.messages.iter().filter(|one| one.occasion == Occasion::Resolved).map(|one| one.incident).collect();
         prop_assert_eq!(told, over, "what was told to be open is told to be over");
         prop_assert_eq!(bench.engine.deadline(bench.at()), None, "nothing wakes while nothing happens");
+    }
+
+    /// The same of containers, their source, and what is measured of them.
+    #[test]
+    fn one_story_per_cause_elsewhere(steps in proptest::collection::vec((0..2_u8, 0..34_u8, 0..120_u32), 1..250)) {
+        let mut bench = Bench::new();
+        bench.set(RuleName::ContainerExited, "on", "yes");
+        bench.add("busy", "metric=cpu_percent_of_core of=container:* above=80 clear=60 for=1m");
+        let begun = bench.second;
+        for (which, kind, pause) in steps {
+            let one = ["web", "db"][usize::from(which)];
+            match kind {
+                32 => bench.restart(true),
+                33 => bench.restart(false),
+                kind => happens_elsewhere(&mut bench, one, kind),
+            }
+            bench.pass(f64::from(pause * pause) / 100.0);
+            holds(&bench)?;
+        }
+        let time = bench.second - begun;
+        // Of containers four causes each, of the source two, one of which is told once an hour at most.
+        let most = (time / 300.0 + 1.0) * 2.0 * (2.0 * 4.0 + 1.0) + (time / 3600.0 + 1.0) * 2.0;
+        prop_assert!(bench.messages.len() as f64 <= most, "{} messages", bench.messages.len());
+        for one in ["web", "db"] {
+            bench.docker_of(one, "destroy");
+        }
+        bench.hear_about(nas(), What::SourceChanged { how: "removed".to_owned(), by: String::new() });
+        bench.pass(86_400.0);
+        holds(&bench)?;
+        let open: Vec<&Incident> = bench.shown.values().filter(|incident| incident.standing != Standing::Resolved).collect();
+        prop_assert!(open.is_empty(), "never resolved: {:?}", open);
+        let told = |wanted| bench.messages.iter().filter(|one| one.occasion == wanted).filter_map(|one| one.incident).collect::<BTreeSet<_>>();
+        prop_assert_eq!(told(Occasion::Opened), told(Occasion::Resolved), "what was told to be open is told to be over");
+        prop_assert_eq!(bench.engine.deadline(bench.at()), None, "nothing wakes while nothing happens");
+        prop_assert!(bench.engine.stretches.is_empty() && bench.engine.containers.is_empty());
     }
 
     /// A daemon that dies anywhere goes on from what it stored: the entries behind the cursor are heard again, and what was

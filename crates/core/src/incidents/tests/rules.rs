@@ -2,19 +2,15 @@
 
 use super::*;
 
-fn pairs(text: &str) -> Vec<(String, String)> {
-    text.split(' ').filter_map(|pair| pair.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
-}
-
 #[test]
 fn settings_are_read_back_as_they_are_shown() {
     for name in RuleName::ALL {
-        let rule = Rule::default_of(name);
+        let (rule, id) = (Rule::default_of(name), RuleId::from(name));
         let shown: Vec<(String, String)> =
-            rule.shown(name).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            rule.shown(&id).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let mut rules = Rules::default();
-        rules.set(name, &shown).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(*rules.get(name), rule, "{name}");
+        rules.set(&id, &shown).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(rules.get(&id).shown(&id), rule.shown(&id), "{name}");
         assert_eq!(RuleName::ALL[name as usize], name);
         assert_eq!(name.name().parse(), Ok(name));
         assert_eq!(shown.iter().any(|(key, _)| key == "exits"), name == RuleName::CrashLoop);
@@ -24,7 +20,7 @@ fn settings_are_read_back_as_they_are_shown() {
 #[test]
 fn a_change_that_does_not_fit_changes_nothing() {
     let mut rules = Rules::default();
-    rules.set(RuleName::CrashLoop, &pairs("exits=3 within=10s quiet=22:00-07:00")).expect("it fits");
+    rules.set(&RuleName::CrashLoop.into(), &pairs("exits=3 within=10s quiet=22:00-07:00")).expect("it fits");
     let before = rules.clone();
     for (rule, change, word) in [
         (RuleName::CrashLoop, "exits=4 within=0s", "within=0s: between 1s and 1d"),
@@ -38,7 +34,7 @@ fn a_change_that_does_not_fit_changes_nothing() {
         (RuleName::Ghost, "quiet=7:00-7:00", "22:00-07:00"),
         (RuleName::Ghost, "on=maybe", "yes or no"),
     ] {
-        let error = rules.set(rule, &pairs(change)).expect_err(change).to_string();
+        let error = rules.set(&rule.into(), &pairs(change)).expect_err(change).to_string();
         assert!(error.contains(word), "{change}: {error}");
         assert_eq!(rules, before);
     }
@@ -52,10 +48,13 @@ fn a_change_that_does_not_fit_changes_nothing() {
 #[test]
 fn what_is_not_understood_is_kept() {
     let edits: Edits = pairs("exits=3 colour=red").into_iter().collect();
-    let mut rules = Rules::new([(RuleName::CrashLoop, edits)]);
-    assert_eq!(rules.get(RuleName::CrashLoop).exits, 3);
-    rules.set(RuleName::CrashLoop, &pairs("exits=4")).expect("it fits");
-    assert_eq!(rules.edits(RuleName::CrashLoop).and_then(|edits| edits.get("colour")).map(String::as_str), Some("red"));
+    let mut rules = Rules::new([(RuleName::CrashLoop.into(), edits)]);
+    assert_eq!(rules.known(RuleName::CrashLoop).exits, 3);
+    rules.set(&RuleName::CrashLoop.into(), &pairs("exits=4")).expect("it fits");
+    assert_eq!(
+        rules.edits(&RuleName::CrashLoop.into()).and_then(|edits| edits.get("colour")).map(String::as_str),
+        Some("red")
+    );
 }
 
 #[test]

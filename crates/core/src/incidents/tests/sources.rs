@@ -2,31 +2,12 @@
 
 use super::*;
 
-fn nas() -> Subject {
+pub(super) fn nas() -> Subject {
     Subject::Source(name("nas"))
 }
 
-fn offline() -> What {
+pub(super) fn offline() -> What {
     What::SourceOffline { why: "connection refused".to_owned() }
-}
-
-fn web() -> Subject {
-    Subject::Container { source: name("nas"), name: "web".to_owned(), id: "3f".to_owned() }
-}
-
-fn event(action: &str, exit_code: Option<i32>, oom: Option<bool>) -> What {
-    What::ContainerEvent {
-        action: action.to_owned(),
-        id: "3f".to_owned(),
-        image: "web:1".to_owned(),
-        time_nano: Some(1),
-        exit_code,
-        signal: None,
-        oom,
-        health: None,
-        old_name: None,
-        inferred: false,
-    }
 }
 
 /// R10.3: an engine that is away for a moment alarms nobody; one that stays away is told once, and once when it is back.
@@ -37,7 +18,7 @@ fn an_engine_that_stays_away() {
         bench.hear_about(nas(), offline());
         bench.pass(50.0);
         bench.hear_about(nas(), What::SourceOnline { after: None });
-        bench.pass(5.0);
+        bench.pass(70.0);
     }
     assert_eq!((bench.messages.len(), bench.entries.len()), (0, 0));
     bench.hear_about(nas(), offline());
@@ -48,7 +29,10 @@ fn an_engine_that_stays_away() {
     assert_eq!(bench.told(), [(Occasion::Opened, 1)]);
     assert_eq!(bench.messages[0].subject, Some(nas()));
     bench.hear_about(nas(), What::SourceOnline { after: None });
-    bench.pass(1.0);
+    bench.pass(59.0);
+    assert_eq!(bench.told().len(), 1, "it may go away again at once");
+    bench.restart(true);
+    bench.pass(2.0);
     assert_eq!(bench.told(), [(Occasion::Opened, 1), (Occasion::Resolved, 1)]);
     assert_eq!(bench.engine.live().count(), 0);
 }
@@ -64,19 +48,31 @@ fn a_source_that_is_not_watched_any_longer() {
     assert_eq!((bench.messages.len(), bench.engine.live().count()), (0, 0));
 }
 
-/// R10.3, R11.4: only memory that ran out is an incident, however often; ordinary ends of containers are none.
+/// R11.4: an engine that comes and goes for an hour is one story with a count, and few messages.
 #[test]
-fn a_container_without_memory() {
-    let mut bench = Bench::new();
-    for (action, code) in [("start", None), ("kill", None), ("die", Some(137)), ("stop", None), ("die", Some(0))] {
-        bench.hear_about(web(), event(action, code, (action == "die").then_some(false)));
+fn an_engine_that_flaps() {
+    // Seconds away and back, how long all of it goes on, what is told until half an hour after.
+    for (away, back, hours, opened, resolved) in [
+        // The follower tells that it is away after 30 of 40 seconds.
+        (10.0, 40.0, 1.0, 1, 1),
+        (40.0, 10.0, 1.0, 1, 1),
+        (50.0, 5.0, 1.0, 1, 1),
+        (5.0, 300.0, 4.0, 0, 0),
+        (59.0, 61.0, 4.0, 0, 0),
+        // Each time for long enough, and back for long enough: told as often as the cooldown lets it.
+        (90.0, 90.0, 1.0, 10, 10),
+    ] {
+        let mut bench = Bench::new();
+        let begun = bench.second;
+        while bench.second - begun < hours * 3600.0 {
+            bench.hear_about(nas(), offline());
+            bench.pass(away);
+            bench.hear_about(nas(), What::SourceOnline { after: None });
+            bench.pass(back);
+        }
+        bench.pass(1800.0);
+        let told = |wanted| bench.messages.iter().filter(|one| one.occasion == wanted).count();
+        assert_eq!((told(Occasion::Opened), told(Occasion::Resolved)), (opened, resolved), "{away} {back}");
+        assert_eq!(bench.engine.live().count(), 0, "{away} {back}");
     }
-    assert_eq!(bench.messages.len(), 0);
-    for _ in 0..20 {
-        bench.hear_about(web(), event("die", Some(137), Some(true)));
-        bench.pass(60.0);
-    }
-    assert_eq!(bench.told(), [(Occasion::Opened, 1)]);
-    bench.pass(601.0);
-    assert_eq!(bench.told(), [(Occasion::Opened, 1), (Occasion::Resolved, 20)]);
 }
