@@ -24,6 +24,7 @@ mod machine;
 mod measures;
 mod page;
 mod peers;
+mod pour;
 mod procs;
 mod rollcall;
 mod samples;

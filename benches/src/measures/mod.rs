@@ -1,8 +1,10 @@
 //! What is measured: one module each.
 
 mod containers;
+mod events;
 mod footprint;
 mod logs;
+mod offline;
 mod ports;
 mod restart;
 mod rounds;
@@ -36,5 +38,7 @@ pub(crate) const ALL: &[(&str, &str, Measure)] = &[
     ("samples", "storing what is measured, and reading it back", samples::measure),
     ("containers", "what containers use: by files, and by their engine", containers::measure),
     ("sse", "200 clients of the event stream", sse::measure),
+    ("events", "Docker events, from the engine into the journal", events::measure),
+    ("offline", "memory over time, with a source that is away", offline::measure),
     ("rounds", "who keeps services exactly once, and stops them for real", rounds::measure),
 ];

@@ -25,8 +25,8 @@ const BACKLOG: usize = 4 * QUEUE;
 /// What the journal keeps (R10.1).
 const RETENTION: Retention = Retention { max_age: Duration::from_secs(365 * 86_400), max_rows: 1_000_000 };
 
-/// After so many batches it is looked whether something is to go. No timer: a journal that nobody writes does not grow.
-const PRUNE_EVERY: Ticket = 4096;
+/// After so many entries it is looked whether something is to go. No timer: a journal that nobody writes does not grow.
+const PRUNE_EVERY: usize = 4096;
 
 /// The number of a batch.
 pub(crate) type Ticket = u64;
@@ -71,6 +71,8 @@ pub(crate) struct Ledger {
     in_flight: usize,
     recorded: Ticket,
     settled: Ticket,
+    /// Entries since it was last looked whether some are to go; that is done at the first, too.
+    since_pruned: usize,
     lines: Lines,
     log: Log,
 }
@@ -93,7 +95,18 @@ impl Ledger {
         // As many as can be in flight: the writer never waits for a place.
         let (answer, answers) = mpsc::channel(QUEUE);
         let (lines, _) = broadcast::channel(LISTENER);
-        Self { writer, answers, answer, waiting: VecDeque::new(), in_flight: 0, recorded: 0, settled: 0, lines, log }
+        Self {
+            writer,
+            answers,
+            answer,
+            waiting: VecDeque::new(),
+            in_flight: 0,
+            recorded: 0,
+            settled: 0,
+            since_pruned: 0,
+            lines,
+            log,
+        }
     }
 
     /// For listeners.
@@ -104,9 +117,11 @@ impl Ledger {
     /// Hands over a batch. The ticket of an empty one is that of the last before it.
     pub(crate) fn record(&mut self, batch: Batch) -> Ticket {
         if !batch.entries.is_empty() || !batch.documents.is_empty() {
-            if self.recorded.is_multiple_of(PRUNE_EVERY) {
+            if self.recorded == 0 || self.since_pruned >= PRUNE_EVERY {
+                self.since_pruned = 0;
                 self.prune();
             }
+            self.since_pruned += batch.entries.len();
             self.recorded += 1;
             self.waiting.push_back(batch);
             self.submit();

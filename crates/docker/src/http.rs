@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
 use vigie_core::text::escaped;
+use vigie_core::units::format_size;
 
 use crate::dial::{Dial, Stream};
 use crate::error::Error;
@@ -27,7 +28,7 @@ const SAID: usize = 300;
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Where an engine is asked.
@@ -85,12 +86,24 @@ impl Asked<'_> {
     pub(crate) async fn stream(&self, deadline: Duration) -> Result<Pieces, Error> {
         let late = |_| Error::Late { at: self.at(), request: self.name(), after: deadline };
         let (open, head, body) = tokio::time::timeout(deadline, self.begin()).await.map_err(late)??;
-        if head.status.is_client_error() || head.status.is_server_error() {
-            let body = Limited::new(body, ANSWER).collect();
-            let body = tokio::time::timeout(deadline, body).await.map_err(late)?;
-            return Err(self.refused(head.status, &body.map(|body| body.to_bytes()).unwrap_or_default()));
+        if is_refusal(head.status) {
+            let body = tokio::time::timeout(deadline, self.whole(body, ANSWER)).await.map_err(late)?;
+            return Err(self.refused(head.status, &body.unwrap_or_default()));
         }
         Ok(Pieces { at: self.at(), request: self.name(), body, _open: open })
+    }
+
+    /// All of a body, in one piece from the beginning: to put pieces together at the end would take twice as much.
+    async fn whole(&self, mut body: Incoming, limit: usize) -> Result<Vec<u8>, Error> {
+        let mut whole = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(bytes) = frame.map_err(|error| self.broken(&error))?.into_data() else { continue };
+            if whole.len() + bytes.len() > limit {
+                return Err(self.malformed(&format!("its answer is longer than {}", format_size(limit as u64))));
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole)
     }
 
     async fn begin(&self) -> Result<(Open, Head, Incoming), Error> {
@@ -133,8 +146,8 @@ impl Asked<'_> {
 
     /// The whole answer; a refusal is an error.
     async fn answer(&self, head: Head, body: Incoming, limit: usize) -> Result<Answer, Error> {
-        let body = Limited::new(body, limit).collect().await.map_err(|error| self.broken(error.as_ref()))?.to_bytes();
-        if head.status.is_client_error() || head.status.is_server_error() {
+        let body = self.whole(body, limit).await?;
+        if is_refusal(head.status) {
             return Err(self.refused(head.status, &body));
         }
         Ok(Answer { status: head.status, headers: head.headers, body })
@@ -156,6 +169,11 @@ impl Asked<'_> {
     pub(crate) fn malformed(&self, why: &dyn std::fmt::Display) -> Error {
         Error::Malformed { at: self.at(), request: self.name(), why: why.to_string() }
     }
+}
+
+/// Neither a success nor that there was nothing to do. A redirection is one, too: an engine has nowhere to send anybody.
+fn is_refusal(status: StatusCode) -> bool {
+    !status.is_success() && status != StatusCode::NOT_MODIFIED
 }
 
 fn cause(error: &dyn std::error::Error) -> String {

@@ -24,7 +24,6 @@
 //! | [`measure`] | what containers use: from files, by the API, as a stream |
 //! | [`holder`] | the container behind a port |
 //! | [`http`] | one question, one answer; a body that goes on |
-//! | `model` | an engine for tests, with faults |
 //! | [`error`] | why one does not answer, and what to do |
 
 pub mod container;
@@ -37,8 +36,6 @@ mod fake;
 pub mod holder;
 pub mod http;
 pub mod measure;
-#[cfg(feature = "model")]
-pub mod model;
 pub mod place;
 mod ssh;
 mod tls;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde::Deserialize;
 
-use vigie_core::docker::event::Nanos;
+use vigie_core::docker::event::{Nanos, bounded};
 use vigie_core::docker::known::{Container, Listed, State};
 use vigie_core::docker::told::Identity;
 use vigie_core::docker::usage::{self, Usage};
@@ -120,14 +120,19 @@ impl Entry {
     fn listed(self) -> Option<Listed> {
         let state = State::of_list(self.state.as_deref()?)?;
         let names = self.names.unwrap_or_default();
+        let text = |text: &str| bounded(text).to_owned();
         // One that others are linked to bears names such as `/other/db`, too.
         let name = names.iter().map(|name| name.trim_start_matches('/')).min_by_key(|name| name.matches('/').count());
-        let name =
-            name.filter(|name| !name.is_empty()).map_or_else(|| self.id.chars().take(12).collect(), str::to_owned);
+        let name = name.filter(|name| !name.is_empty()).map_or_else(|| self.id.chars().take(12).collect(), text);
         let status = self.status.unwrap_or_default();
-        let container =
-            Container { name, image: self.image.unwrap_or_default(), state, health: health(&status), oom: false };
-        Some(Listed { exit_code: exit_code(&status).filter(|_| state == State::Exited), container, id: self.id })
+        let container = Container {
+            name,
+            image: text(&self.image.unwrap_or_default()),
+            state,
+            health: health(&status),
+            oom: false,
+        };
+        Some(Listed { exit_code: exit_code(&status).filter(|_| state == State::Exited), container, id: text(&self.id) })
     }
 }
 

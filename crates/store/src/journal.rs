@@ -4,6 +4,7 @@ mod file;
 mod filter;
 mod read;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use crate::state::DocumentChange;
 pub use file::{FILE_NAME, SCHEMA_VERSION};
 pub use filter::SubjectFilter;
 pub use read::{Query, Reader, Stored};
+
+/// A transaction of so many entries gets more memory than others, as long as it lasts.
+const LARGE: usize = 256;
 
 /// The journal, open for writing. One at a time: the daemon's lock sees to that.
 pub struct Journal {
@@ -107,8 +111,32 @@ impl Journal {
     /// # Errors
     /// [`Error::Full`], [`Error::Damaged`], [`Error::Database`].
     pub fn commit(&mut self, entries: &[Entry], documents: &[DocumentChange]) -> Result<Vec<Option<u64>>, Error> {
+        self.commit_all(entries.iter(), documents.iter())
+    }
+
+    /// [`Journal::commit`] of what lies in several places. Of several changes of one document only the last is made: the others
+    /// would never be seen.
+    ///
+    /// # Errors
+    /// As of [`Journal::commit`].
+    pub(crate) fn commit_all<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a Entry>,
+        documents: impl Iterator<Item = &'a DocumentChange>,
+    ) -> Result<Vec<Option<u64>>, Error> {
+        let last: HashMap<(&str, &str), &DocumentChange> = documents.map(|change| (change.name(), change)).collect();
         let (connection, path) = self.reader.parts_mut();
-        write(connection, entries, documents).map_err(database(path))
+        // Pages that have no place in memory are written twice, and read again between.
+        let is_large = entries.size_hint().0 >= LARGE;
+        // Without it things take longer, and that is all: nothing is written twice because of it.
+        if is_large {
+            let _ = file::make_room(connection);
+        }
+        let written = write(connection, entries, last.into_values()).map_err(database(path));
+        if is_large {
+            let _ = file::give_room_back(connection);
+        }
+        written
     }
 
     /// Removes the oldest entries. Returns how many.
@@ -138,41 +166,54 @@ impl Journal {
     }
 }
 
-fn write(
+fn write<'a>(
     connection: &mut rusqlite::Connection,
-    entries: &[Entry],
-    documents: &[DocumentChange],
+    entries: impl Iterator<Item = &'a Entry>,
+    documents: impl Iterator<Item = &'a DocumentChange>,
 ) -> rusqlite::Result<Vec<Option<u64>>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut numbers = Vec::with_capacity(entries.len());
+    let mut numbers = Vec::with_capacity(entries.size_hint().0);
     {
+        // One row of values each: an `INSERT … SELECT` keeps a journal of its own for every row, in a file.
         let mut insert = transaction.prepare_cached(
             "INSERT INTO entries (at, kind, project, service, mode, run, run_seq, what, source, container, once)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
-             WHERE (?7 IS NULL OR NOT EXISTS (
-                 SELECT 1 FROM entries WHERE run = ?6 AND run_seq = ?7
-                 UNION ALL SELECT 1 FROM forgotten WHERE run = ?6 AND last >= ?7))
-               AND (?11 IS NULL OR NOT EXISTS (SELECT 1 FROM entries WHERE once = ?11))",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?;
+        let mut told = transaction.prepare_cached("SELECT 1 FROM entries WHERE once = ?1")?;
+        let mut of_run = transaction.prepare_cached(
+            "SELECT 1 FROM entries WHERE run = ?1 AND run_seq = ?2
+             UNION ALL SELECT 1 FROM forgotten WHERE run = ?1 AND last >= ?2",
         )?;
         for entry in entries {
             let (project, service, mode) = columns(&entry.subject);
             let (source, container) = source_columns(&entry.subject);
+            let (run, run_seq) = (entry.run.map(run_column), entry.run_seq.map(integer));
+            let once = entry.once();
+            let known = match (&once, run_seq) {
+                (Some(once), _) if told.exists([once])? => true,
+                (_, Some(run_seq)) => of_run.exists(params![run, run_seq])?,
+                _ => false,
+            };
+            if known {
+                numbers.push(None);
+                continue;
+            }
             let what = serde_json::to_string(&entry.what)
                 .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-            let new = insert.execute(params![
+            insert.execute(params![
                 integer(entry.at.0),
                 entry.what.kind(),
                 project,
                 service,
                 mode,
-                entry.run.map(run_column),
-                entry.run_seq.map(integer),
+                run,
+                run_seq,
                 what,
                 source,
                 container,
-                entry.once()
+                once
             ])?;
-            numbers.push((new == 1).then(|| transaction.last_insert_rowid().unsigned_abs()));
+            numbers.push(Some(transaction.last_insert_rowid().unsigned_abs()));
         }
         let mut put = transaction.prepare_cached(
             "INSERT INTO documents (kind, key, json) VALUES (?1, ?2, ?3)
@@ -201,8 +242,9 @@ fn prune(connection: &mut rusqlite::Connection, now: Wall, retention: Retention)
         [oldest],
         |row| row.get(0),
     )?;
+    // Numbers have no holes, but for what was removed at the beginning: an entry that is refused takes none.
     let by_count: i64 = transaction.query_row(
-        "SELECT coalesce((SELECT seq + 1 FROM entries ORDER BY seq DESC LIMIT 1 OFFSET ?1), 0)",
+        "SELECT coalesce(max(seq) + 1 - ?1, 0) FROM entries",
         [integer(retention.max_rows)],
         |row| row.get(0),
     )?;

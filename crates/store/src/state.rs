@@ -45,6 +45,13 @@ impl DocumentChange {
         }
     }
 
+    /// Which document: its kind and its key.
+    pub(crate) fn name(&self) -> (&str, &str) {
+        match self {
+            Self::Put { kind, key, .. } | Self::Delete { kind, key } => (kind, key),
+        }
+    }
+
     /// Removes a document.
     pub fn delete(kind: &str, key: &str) -> Self {
         Self::Delete { kind: kind.to_owned(), key: key.to_owned() }

@@ -27,6 +27,9 @@ pub const QUEUE: usize = 1024;
 /// How many batches go into one transaction at most, so that the first does not wait for ever.
 const GROUP: usize = 256;
 
+/// How many entries: with so many in it no further batch is taken, for the same reason. They take some 20 ms.
+const FULL: usize = 4096;
+
 /// What belongs together: stored as a whole or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -143,9 +146,13 @@ fn work(journal: Journal, tasks: &Receiver<Task>) -> Option<Journal> {
             }
             Task::Commit(batch, on_done) => {
                 let mut group = vec![(batch, on_done)];
-                while group.len() < GROUP {
+                let mut entries = group[0].0.entries.len();
+                while group.len() < GROUP && entries < FULL {
                     match tasks.try_recv() {
-                        Ok(Task::Commit(batch, on_done)) => group.push((batch, on_done)),
+                        Ok(Task::Commit(batch, on_done)) => {
+                            entries += batch.entries.len();
+                            group.push((batch, on_done));
+                        }
                         Ok(other) => {
                             next = Some(other);
                             break;
@@ -168,10 +175,9 @@ fn commit(journal: &mut Option<Journal>, group: Vec<(Batch, OnDone)>) {
     if group.len() > 1
         && let Some(journal) = journal
     {
-        let entries: Vec<Entry> = group.iter().flat_map(|(batch, _)| batch.entries.iter().cloned()).collect();
-        let documents: Vec<DocumentChange> =
-            group.iter().flat_map(|(batch, _)| batch.documents.iter().cloned()).collect();
-        if let Ok(numbers) = journal.commit(&entries, &documents) {
+        let entries: Vec<&Entry> = group.iter().flat_map(|(batch, _)| &batch.entries).collect();
+        let documents = group.iter().flat_map(|(batch, _)| &batch.documents);
+        if let Ok(numbers) = journal.commit_all(entries.into_iter(), documents) {
             let mut numbers = numbers.into_iter();
             for (batch, on_done) in group {
                 let numbers = numbers.by_ref().take(batch.entries.len()).collect();

@@ -28,6 +28,8 @@ pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
 #[derive(Debug, Default)]
 pub struct Lines {
     buffer: Vec<u8>,
+    /// So many bytes of the buffer were given out: they go with the next push, all together.
+    taken: usize,
     searched: usize,
 }
 
@@ -37,6 +39,11 @@ impl Lines {
     /// # Errors
     /// When the line that is being collected is too long; the connection should then be closed.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
+        if self.taken > 0 {
+            self.buffer.drain(..self.taken);
+            self.searched -= self.taken;
+            self.taken = 0;
+        }
         if self.buffer.len() + bytes.len() > crate::LIMIT {
             return Err(FrameError::TooLong);
         }
@@ -49,17 +56,28 @@ impl Lines {
     /// # Errors
     /// When a line is not a message of this type. The line is then gone; the next call goes on behind it.
     pub fn message<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
+        self.message_by(|line| serde_json::from_slice(line))
+    }
+
+    /// The same, read by a function that knows more about it.
+    ///
+    /// # Errors
+    /// As of [`Lines::message`].
+    pub fn message_by<M>(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> Result<M, serde_json::Error>,
+    ) -> Result<Option<M>, FrameError> {
         let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') else {
             self.searched = self.buffer.len();
             return Ok(None);
         };
         let end = self.searched + end;
-        let message = serde_json::from_slice(&self.buffer[..end]);
-        self.buffer.drain(..=end);
-        self.searched = 0;
-        if self.buffer.is_empty() {
+        let message = read(&self.buffer[self.taken..end]);
+        self.taken = end + 1;
+        self.searched = self.taken;
+        if self.taken == self.buffer.len() {
             // A launch may be a megabyte; nothing that follows is.
-            self.buffer = Vec::new();
+            *self = Self::default();
         }
         Ok(Some(message?))
     }

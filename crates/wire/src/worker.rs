@@ -32,7 +32,7 @@ use vigie_core::name::Name;
 use vigie_core::units::Span;
 
 /// The version of this protocol.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What a worker is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,12 +72,12 @@ pub enum Said {
         /// Its PID.
         pid: u32,
     },
-    /// Something happened to a container, or to what is known of a source.
+    /// Something happened to containers, or to what is known of a source.
     ContainerEvent {
         /// Which source.
         source: Name,
-        /// What, with all that is to be stored with it.
-        told: Box<Told>,
+        /// What, in order, with all that is to be stored with it: of all that is told together, or of none of it.
+        told: Vec<Told>,
     },
     /// How a source stands.
     SourceStatus {
@@ -121,6 +121,27 @@ pub enum Said {
         /// What, on what.
         message: String,
     },
+}
+
+impl Said {
+    /// Reads a line. Events, of which there may be many, are read without looking for what they are at the end of the line, as
+    /// it would have to be done for a field that may stand anywhere.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read(line: &[u8]) -> Result<Self, serde_json::Error> {
+        /// How [`crate::frame::encode`] begins them.
+        const EVENTS: &[u8] = br#"{"is":"container_event","#;
+        #[derive(Deserialize)]
+        struct Events {
+            source: Name,
+            told: Vec<Told>,
+        }
+        if line.starts_with(EVENTS) {
+            return serde_json::from_slice(line).map(|Events { source, told }| Self::ContainerEvent { source, told });
+        }
+        serde_json::from_slice(line)
+    }
 }
 
 /// What was measured: numbers of [`vigie_core::samples::Metric`] with what is stored for them, ascending.
@@ -244,6 +265,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn events_are_read_by_either_way() {
+        let told = vec![Told {
+            saying: vigie_core::docker::told::Saying::Nothing,
+            cursor: None,
+            changes: Vec::new(),
+            standing: None,
+        }];
+        let said = Said::ContainerEvent { source: Name::new("nas").expect("name"), told };
+        let line = crate::frame::encode(&said).expect("encodes");
+        assert_eq!(Said::read(&line).expect("read"), said);
+        assert_eq!(serde_json::from_slice::<Said>(&line).expect("read"), said);
+        let other = String::from_utf8(line)
+            .expect("text")
+            .replace("{\"is\":\"container_event\",", "{ \"is\":\"container_event\",");
+        assert_eq!(Said::read(other.as_bytes()).expect("read"), said, "also from somebody who writes it otherwise");
+        let memory = Said::Memory { bytes: 1, cycle: 2 };
+        assert_eq!(Said::read(&crate::frame::encode(&memory).expect("encodes")).expect("read"), memory);
+    }
+
+    #[test]
     fn messages_are_readable_lines() {
         let line = |message: &Asked| String::from_utf8(crate::frame::encode(message).expect("encodes")).expect("text");
         assert_eq!(line(&Asked::Shutdown), "{\"do\":\"shutdown\"}\n");
@@ -252,10 +293,10 @@ mod tests {
         assert_eq!(line(&refresh), "{\"do\":\"refresh_sources\",\"put\":[],\"remove\":[\"nas\"]}\n");
         let every = Asked::UpdateInterval { metrics: Span::secs(10), disk: Span::secs(300) };
         assert_eq!(line(&every), "{\"do\":\"update_interval\",\"metrics\":\"10s\",\"disk\":\"5m\"}\n");
-        let ready = Said::Ready { version: 1, program: "0.1.0".to_owned(), role: Role::Events, pid: 7 };
+        let ready = Said::Ready { version: 2, program: "0.1.0".to_owned(), role: Role::Events, pid: 7 };
         assert_eq!(
             String::from_utf8(crate::frame::encode(&ready).expect("encodes")).expect("text"),
-            "{\"is\":\"ready\",\"version\":1,\"program\":\"0.1.0\",\"role\":\"events\",\"pid\":7}\n"
+            "{\"is\":\"ready\",\"version\":2,\"program\":\"0.1.0\",\"role\":\"events\",\"pid\":7}\n"
         );
     }
 }

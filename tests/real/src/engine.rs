@@ -51,7 +51,12 @@ pub struct Engine {
 impl Engine {
     /// Starts dockerd in the folder of a world. `None` where that cannot be done; then `test` was skipped, with the reason.
     pub fn start(world: &World, test: &str, options: &[&str]) -> Option<Self> {
-        Self::start_kind(Kind::Docker, world, test, options)
+        Self::named("engine", world, test, options)
+    }
+
+    /// The same, under a name of its own: for one of several in a world.
+    pub fn named(name: &str, world: &World, test: &str, options: &[&str]) -> Option<Self> {
+        Self::start_kind(Kind::Docker, name, world, test, options)
     }
 
     /// Starts Podman's service, which is spoken to as Docker is.
@@ -60,10 +65,10 @@ impl Engine {
             skip(test, "podman is missing; on Debian: apt-get install podman");
             return None;
         }
-        Self::start_kind(Kind::Podman, world, test, &[])
+        Self::start_kind(Kind::Podman, "engine", world, test, &[])
     }
 
-    fn start_kind(kind: Kind, world: &World, test: &str, options: &[&str]) -> Option<Self> {
+    fn start_kind(kind: Kind, name: &str, world: &World, test: &str, options: &[&str]) -> Option<Self> {
         if !is_root() {
             skip(test, "only root may start a container engine");
             return None;
@@ -72,15 +77,15 @@ impl Engine {
             skip(test, &format!("{missing} is missing; on Debian: apt-get install docker.io busybox-static"));
             return None;
         }
-        let dir = world.path("engine");
+        let dir = world.path(name);
         std::fs::create_dir(&dir).expect("a folder");
         let log = std::fs::File::create(dir.join("log")).expect("a file");
-        let name = dir.parent().and_then(Path::file_name).expect("a world has a folder").to_string_lossy().into_owned();
-        let cgroup = format!("docker-of-{name}");
+        let of = dir.parent().and_then(Path::file_name).expect("a world has a folder").to_string_lossy().into_owned();
+        let cgroup = format!("docker-of-{of}-{name}");
         let at = |name: &str| dir.join(name).display().to_string();
         // When a file `again` is there once it has ended, everything that it left is ended, and it is started again as soon as
-        // `go` is there, too.
-        let script = "busybox ip link set lo up; \"$@\" & wait; while [ -e again ]; do kill -KILL -1; \
+        // `go` is there, too. A file `spare` leaves alone what it left: for an engine that finds its containers again.
+        let script = "busybox ip link set lo up; \"$@\" & wait; while [ -e again ]; do [ -e spare ] || kill -KILL -1; \
             while [ ! -e go ]; do busybox sleep 0.1; done; rm -f go pid exec/containerd/*.pid; \"$@\" & wait; done";
         // Podman and its runtime keep state there, and locks.
         let own = match kind {
@@ -190,6 +195,13 @@ impl Engine {
         self.dockerd().kill();
     }
 
+    /// Kills the engine alone: its containers go on, when it was started with `--live-restore`.
+    #[track_caller]
+    pub fn kill_alone(&self) {
+        std::fs::write(self.dir.join("spare"), "").expect("a file");
+        self.kill();
+    }
+
     /// Starts it again with all that it had.
     #[track_caller]
     pub fn again(&self) {
@@ -220,6 +232,8 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        // On cgroup v1 what is frozen does not die: a test that failed may have left a container paused.
+        thaw(&Path::new("/sys/fs/cgroup/freezer").join(&self.cgroup));
         // With `--kill-child` its child gets SIGKILL, too, and with that one the whole namespace.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -249,6 +263,16 @@ fn processes(wanted: impl Fn(&str) -> bool) -> Vec<u32> {
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let line = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     pids.filter(|pid| wanted(&String::from_utf8_lossy(&line(pid)))).collect()
+}
+
+/// The folder's groups and those in them. Whoever cannot be thawed was not frozen.
+fn thaw(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            thaw(&entry.path());
+        }
+    }
+    let _ = std::fs::write(dir.join("freezer.state"), "THAWED");
 }
 
 /// The folder and those in it; a moment after the last process they may still be busy.

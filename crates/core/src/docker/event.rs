@@ -1,5 +1,6 @@
 //! What an engine tells on `GET /events`, from API 1.41 to 1.53 and from Podman.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -77,8 +78,8 @@ pub struct Key {
 pub struct Happened {
     /// What makes it this one.
     pub key: Key,
-    /// `name`, `image`, `exitCode`, `signal`, and all labels.
-    pub attributes: BTreeMap<String, String>,
+    /// Those of `name`, `image`, `exitCode`, `containerExitCode`, `signal`, `oldName` and `health_status` that it has.
+    pub attributes: BTreeMap<&'static str, String>,
 }
 
 impl Happened {
@@ -87,9 +88,15 @@ impl Happened {
         self.key.kind == "container"
     }
 
-    /// The action without what follows a colon: `exec_create`, `health_status`.
+    /// The action without what follows a colon: `exec_create`, `health_status`; in Docker's words where Podman has its own.
     pub fn action(&self) -> &str {
-        self.key.action.split_once(':').map_or(&*self.key.action, |(base, _)| base).trim()
+        let base = self.key.action.split_once(':').map_or(&*self.key.action, |(base, _)| base).trim();
+        match base {
+            "remove" if self.is_of_container() => "destroy",
+            // Its compatible interface translates this one, the older ones did not.
+            "died" if self.is_of_container() => "die",
+            base => base,
+        }
     }
 
     /// What follows the colon.
@@ -106,27 +113,58 @@ impl Happened {
 /// An event as it is written. Engines before 29 repeat type, action and actor as `status`, `id` and `from`; the oldest
 /// have only these.
 #[derive(Debug, Deserialize)]
-struct Written {
-    #[serde(rename = "Type")]
-    kind: Option<String>,
-    #[serde(rename = "Action")]
-    action: Option<String>,
-    #[serde(rename = "Actor")]
-    actor: Option<Actor>,
-    status: Option<String>,
-    id: Option<String>,
-    from: Option<String>,
+struct Written<'a> {
+    #[serde(rename = "Type", borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(rename = "Action", borrow)]
+    action: Option<Cow<'a, str>>,
+    #[serde(rename = "Actor", borrow)]
+    actor: Option<Actor<'a>>,
+    #[serde(borrow)]
+    status: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    from: Option<Cow<'a, str>>,
     time: Option<u64>,
     #[serde(rename = "timeNano")]
     time_nano: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Actor {
-    #[serde(rename = "ID")]
-    id: Option<String>,
-    #[serde(rename = "Attributes")]
-    attributes: Option<BTreeMap<String, Option<String>>>,
+struct Actor<'a> {
+    #[serde(rename = "ID", borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(rename = "Attributes", borrow)]
+    attributes: Option<Attributes<'a>>,
+}
+
+/// Those that are looked at. The rest, all labels among them, is passed over.
+#[derive(Debug, Default, Deserialize)]
+struct Attributes<'a> {
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    image: Option<Cow<'a, str>>,
+    #[serde(rename = "exitCode", borrow)]
+    exit_code: Option<Cow<'a, str>>,
+    #[serde(rename = "containerExitCode", borrow)]
+    container_exit_code: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    signal: Option<Cow<'a, str>>,
+    #[serde(rename = "oldName", borrow)]
+    old_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    health_status: Option<Cow<'a, str>>,
+}
+
+/// No name, image, id or action is longer, in bytes: what is longer is cut. An engine has them shorter, but for the command in
+/// the action of an `exec`; one that lies must not fill journal and memory with them.
+const TEXT: usize = 1024;
+
+/// A text that is not longer than [`TEXT`].
+pub fn bounded(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT)]
 }
 
 /// Reads a line.
@@ -134,22 +172,30 @@ struct Actor {
 /// # Errors
 /// Says what is wrong with it: no JSON, no time, no action.
 pub fn parse(line: &[u8]) -> Result<Happened, String> {
-    let written: Written = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let written: Written<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     let seconds = |time: u64| time.checked_mul(1_000_000_000);
     let at = written.time_nano.or(written.time.and_then(seconds)).filter(|at| *at > 0).ok_or("it has no time")?;
     let action = written.action.or(written.status).filter(|action| !action.is_empty()).ok_or("it has no action")?;
-    let (id, attributes) = match written.actor {
+    let (id, given) = match written.actor {
         Some(actor) => (actor.id, actor.attributes.unwrap_or_default()),
-        None => (None, BTreeMap::new()),
+        None => (None, Attributes::default()),
     };
-    let mut attributes: BTreeMap<String, String> =
-        attributes.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect();
-    if let Some(image) = written.from {
-        attributes.entry("image".to_owned()).or_insert(image);
-    }
+    let image = given.image.or(written.from);
+    let named = [
+        ("name", given.name),
+        ("image", image),
+        ("exitCode", given.exit_code),
+        ("containerExitCode", given.container_exit_code),
+        ("signal", given.signal),
+        ("oldName", given.old_name),
+        ("health_status", given.health_status),
+    ];
+    let present = named.into_iter().filter_map(|(name, value)| Some((name, bounded(&value?).to_owned())));
     let id = id.filter(|id| !id.is_empty()).or(written.id).unwrap_or_default();
-    let kind = written.kind.unwrap_or_else(|| "container".to_owned());
-    Ok(Happened { key: Key { at: Nanos(at), kind, action, id }, attributes })
+    let kind = written.kind.unwrap_or(Cow::Borrowed("container"));
+    let text = |text: &str| bounded(text).to_owned();
+    let key = Key { at: Nanos(at), kind: text(&kind), action: text(&action), id: text(&id) };
+    Ok(Happened { key, attributes: present.collect() })
 }
 
 #[cfg(test)]
@@ -183,6 +229,21 @@ mod tests {
         assert!(!unknown.is_of_container());
     }
 
+    /// Podman's own words, as `pkg/api/handlers/compat/events.go` lets them through.
+    #[test]
+    fn what_podman_calls_things() {
+        for (kind, action, wanted) in [
+            ("container", "remove", "destroy"),
+            ("container", "died", "die"),
+            ("container", "health_status", "health_status"),
+            ("image", "remove", "remove"),
+        ] {
+            let line = format!(r#"{{"Type":"{kind}","Action":"{action}","Actor":{{"ID":"ab"}},"timeNano":5}}"#);
+            let event = parse(line.as_bytes()).expect("understood");
+            assert_eq!((event.action(), event.key.action.as_str()), (wanted, action), "the key keeps what was said");
+        }
+    }
+
     #[test]
     fn what_is_no_event() {
         for (line, why) in [
@@ -198,6 +259,20 @@ mod tests {
             let error = parse(line).expect_err("no event");
             assert!(error.contains(why), "{error} has no {why:?}");
         }
+    }
+
+    /// One that lies cannot make anything grow.
+    #[test]
+    fn texts_are_bounded() {
+        let long = "gr\u{fc}n".repeat(100_000);
+        let line = format!(
+            r#"{{"Type":"{long}","Action":"{long}","Actor":{{"ID":"{long}","Attributes":{{"name":"{long}","{long}":"{long}"}}}},"timeNano":9}}"#
+        );
+        let event = parse(line.as_bytes()).expect("understood");
+        for text in [&event.key.kind, &event.key.action, &event.key.id, &event.attributes["name"]] {
+            assert!(text.len() <= TEXT && long.starts_with(text.as_str()), "{} bytes", text.len());
+        }
+        assert_eq!(event.attributes.len(), 1);
     }
 
     #[test]

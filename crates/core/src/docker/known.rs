@@ -113,7 +113,7 @@ pub fn after(containers: &Containers, event: &Happened) -> Option<Change> {
         "start" | "restart" | "unpause" => Some(State::Running),
         "pause" => Some(State::Paused),
         "die" | "stop" => Some(State::Exited),
-        "destroy" | "remove" => return before.map(|_| Change { id: id.clone(), now: None }),
+        "destroy" => return before.map(|_| Change { id: id.clone(), now: None }),
         "rename" | "oom" | "health_status" => None,
         _ => return None,
     };
@@ -204,9 +204,9 @@ mod tests {
     use super::*;
     use crate::docker::event::{Key, Nanos};
 
-    fn event(action: &str, attributes: &[(&str, &str)]) -> Happened {
+    fn event(action: &str, attributes: &[(&'static str, &str)]) -> Happened {
         let key = Key { at: Nanos(1), kind: "container".to_owned(), action: action.to_owned(), id: "ab".to_owned() };
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let own = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
         Happened { key, attributes: attributes.iter().map(own).collect() }
     }
 
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn health_memory_and_names() {
         let mut containers = Containers::from([("ab".to_owned(), container(State::Running))]);
-        let mut hear = |action: &str, attributes: &[(&str, &str)]| {
+        let mut hear = |action: &str, attributes: &[(&'static str, &str)]| {
             let change = after(&containers, &event(action, attributes));
             if let Some(change) = &change {
                 change.apply(&mut containers);

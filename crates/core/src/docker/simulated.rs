@@ -136,7 +136,7 @@ impl World {
         self.engine.last = at;
         let key = Key { at: Nanos(at), kind: kind.to_owned(), action: action.to_owned(), id: id.to_owned() };
         let name = self.engine.containers.get(id).map_or("gone".to_owned(), |container| container.name.clone());
-        let attributes = [("name".to_owned(), name), ("image".to_owned(), "busybox".to_owned())].into();
+        let attributes = [("name", name), ("image", "busybox".to_owned())].into();
         let event = Happened { key: key.clone(), attributes };
         if kind == "container" && !action.starts_with("exec") {
             self.engine.truth.insert(key);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Wall;
 use crate::docker::event::{Key, Nanos};
-use crate::docker::known::{Change, Containers};
+use crate::docker::known::{Change, Container, Containers};
 use crate::journal::{Entry, Subject, What};
 use crate::name::Name;
 use crate::units::Span;
@@ -190,6 +190,25 @@ impl Resume {
         if let Some(standing) = &told.standing {
             self.standing = standing.clone();
         }
+    }
+}
+
+impl Told {
+    /// About how many bytes it has: its texts.
+    pub fn weight(&self) -> usize {
+        let of_container = |container: &Container| container.name.len() + container.image.len();
+        let said = match &self.saying {
+            Saying::Event(event) => {
+                event.id.len() + event.name.len() + event.image.len() + event.old_name.as_ref().map_or(0, String::len)
+            }
+            Saying::Gap { why, .. } | Saying::Offline { why } => why.len(),
+            Saying::BadLines { sample, why, .. } => sample.len() + why.len(),
+            Saying::Online { .. } | Saying::Nothing => 0,
+        };
+        let cursor = self.cursor.as_ref().and_then(|cursor| cursor.event.as_ref());
+        let cursor = cursor.map_or(0, |key| key.kind.len() + key.action.len() + key.id.len());
+        let changes = self.changes.iter().map(|change| change.id.len() + change.now.as_ref().map_or(0, of_container));
+        said + cursor + changes.sum::<usize>()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use vigie_api::settings::Changed;
 use vigie_core::identity::RunId;
@@ -17,6 +17,8 @@ use crate::ledger::Ticket;
 pub(super) enum Deed {
     /// What the supervisor decided.
     Action(Action),
+    /// What took this room is stored.
+    Free(OwnedSemaphorePermit),
     /// Tell somebody that it is durable.
     Tell(oneshot::Sender<()>),
     /// Tell a client that its change is stored.

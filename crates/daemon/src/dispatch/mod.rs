@@ -482,6 +482,7 @@ impl Dispatch {
     fn do_it(&mut self, deed: Deed) {
         match deed {
             Deed::Action(action) => self.perform(action),
+            Deed::Free(room) => drop(room),
             Deed::Tell(done) => {
                 let _ = done.send(());
             }

@@ -19,11 +19,13 @@ use crate::sources::{self, Followed, Heard};
 const WATCHED: Span = Span::secs(10);
 
 impl Dispatch {
-    pub(super) fn hear_worker(&mut self, heard: Heard) {
+    pub(super) fn hear_worker(&mut self, mut heard: Heard) {
+        let room = heard.take_room();
         let now = clock::now();
         let Followed { batch, round } = self.parts.sources.hear(heard, now.wall, &self.parts.log);
-        if !batch.entries.is_empty() || !batch.documents.is_empty() {
-            self.record(batch.entries, batch.documents);
+        let ticket = self.record(batch.entries, batch.documents);
+        if let Some(room) = room {
+            self.after(ticket, Deed::Free(room));
         }
         if let Some(round) = round {
             self.take_round(round, now);

@@ -1,11 +1,12 @@
 //! The socket at which workers come, and a connection with one.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use vigie_os::lock::Lock;
 use vigie_os::socket::{bind_over, peer};
@@ -16,6 +17,9 @@ use super::{Heard, WAITING};
 use crate::input::Input;
 use crate::log::Log;
 use crate::start::StartError;
+
+/// So much of what workers tell may wait for the disk. When it stands still they wait, and nobody else does.
+const STORING: u32 = 16_384;
 
 /// How long a worker may take for its first line, and to read what it is told.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,11 +32,12 @@ pub(crate) fn open(path: &Path, lock: &Lock, inputs: mpsc::Sender<Input>, log: L
     let listener = bind_over(path, lock)?;
     listener.set_nonblocking(true).map_err(StartError::io("listen to workers"))?;
     let listener = UnixListener::from_std(listener).map_err(StartError::io("listen to workers"))?;
+    let room = Arc::new(Semaphore::new(STORING as usize));
     tokio::spawn(async move {
         for connection in 1.. {
             match listener.accept().await {
                 Ok((stream, _)) if is_ours(&stream) => {
-                    tokio::spawn(serve(stream, connection, inputs.clone(), log.clone()));
+                    tokio::spawn(serve(stream, connection, inputs.clone(), Arc::clone(&room), log.clone()));
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -49,9 +54,9 @@ fn is_ours(stream: &UnixStream) -> bool {
     peer(stream).is_ok_and(|peer| peer.uid == vigie_os::user::uid())
 }
 
-async fn serve(stream: UnixStream, connection: u64, inputs: mpsc::Sender<Input>, log: Log) {
+async fn serve(stream: UnixStream, connection: u64, inputs: mpsc::Sender<Input>, room: Arc<Semaphore>, log: Log) {
     let mut role = None;
-    let ended = converse(stream, connection, &inputs, &mut role).await;
+    let ended = converse(stream, connection, &inputs, &room, &mut role).await;
     if let Err(why) = ended {
         log.line(&format!("worker {}: {why}", role.map_or("of an unknown kind", Role::name)));
     }
@@ -63,6 +68,7 @@ async fn converse(
     stream: UnixStream,
     connection: u64,
     inputs: &mpsc::Sender<Input>,
+    room: &Arc<Semaphore>,
     who: &mut Option<Role>,
 ) -> Result<(), String> {
     let (mut reader, mut writer) = stream.into_split();
@@ -70,7 +76,7 @@ async fn converse(
     let mut buffer = vec![0; 64 << 10];
     let first = async {
         loop {
-            if let Some(said) = lines.message::<Said>().map_err(|error| error.to_string())? {
+            if let Some(said) = lines.message_by(Said::read).map_err(|error| error.to_string())? {
                 return Ok(said);
             }
             match reader.read(&mut buffer).await {
@@ -94,9 +100,17 @@ async fn converse(
         return Ok(());
     }
     loop {
-        while let Some(said) = lines.message::<Said>().map_err(|error| error.to_string())? {
-            // A queue that is full makes the worker wait, and then drop, and ask the engine again.
-            if inputs.send(Input::Worker(Heard::Said { connection, said: Box::new(said) })).await.is_err() {
+        while let Some(said) = lines.message_by(Said::read).map_err(|error| error.to_string())? {
+            // No room makes the worker wait, and then drop, and ask the engine again.
+            let count = match &said {
+                Said::ContainerEvent { told, .. } => u32::try_from(told.len()).unwrap_or(STORING).min(STORING),
+                // What was measured goes elsewhere.
+                Said::Metric { .. } | Said::DiskUsage { .. } => 0,
+                Said::Ready { .. } | Said::SourceStatus { .. } | Said::Memory { .. } | Said::Error { .. } => 0,
+            };
+            let Ok(room) = Arc::clone(room).acquire_many_owned(count).await else { return Ok(()) };
+            let said = Heard::Said { connection, said: Box::new(said), room: Some(room) };
+            if inputs.send(Input::Worker(said)).await.is_err() {
                 return Ok(());
             }
         }

@@ -15,7 +15,7 @@ mod standards;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use vigie_api::SCHEMA;
 use vigie_api::report::FailureDetail;
@@ -48,6 +48,9 @@ pub(crate) const CONTAINER: &str = "source_container";
 
 /// What a worker may be behind with reading before its connection is given up.
 pub(crate) const WAITING: usize = 64;
+
+/// Of so many containers a worker is told in one message.
+const TOGETHER: usize = 4000;
 
 /// The place that was reached.
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,12 +91,24 @@ pub(crate) enum Heard {
         connection: u64,
         /// What.
         said: Box<Said>,
+        /// The room that it takes until it is stored.
+        room: Option<OwnedSemaphorePermit>,
     },
     /// It is gone.
     Gone {
         /// The number of its connection.
         connection: u64,
     },
+}
+
+impl Heard {
+    /// The room that it takes, for whoever frees it.
+    pub(crate) fn take_room(&mut self) -> Option<OwnedSemaphorePermit> {
+        match self {
+            Self::Said { room, .. } => room.take(),
+            Self::Came { .. } | Self::Gone { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -182,8 +197,10 @@ impl Sources {
                 if role == Role::Metrics {
                     self.ask(role, self.pacing(), log);
                 }
-                let put = self.held.keys().filter_map(|name| self.assign(name, role)).collect();
-                self.ask(role, Asked::RefreshSources { put, remove: Vec::new() }, log);
+                let all: Vec<Assigned> = self.held.keys().filter_map(|name| self.assign(name, role)).collect();
+                for put in in_messages(all) {
+                    self.ask(role, Asked::RefreshSources { put, remove: Vec::new() }, log);
+                }
             }
             Heard::Gone { connection } => {
                 if let Some(role) = self.role_of(connection) {
@@ -191,7 +208,7 @@ impl Sources {
                     self.forget_told(role);
                 }
             }
-            Heard::Said { connection, said } => {
+            Heard::Said { connection, said, .. } => {
                 if let Some(role) = self.role_of(connection) {
                     return self.said(role, *said, now, log);
                 }
@@ -501,16 +518,18 @@ impl Held {
         DocumentChange::put(RESUME, self.source.name.as_str(), &reached)
     }
 
-    /// One thing that was told, with the place that was reached by it.
-    fn tell(&mut self, told: &Told, now: Wall, log: &Log) -> Batch {
-        self.resume.absorb(told);
+    /// What was told together, with the place that was reached by it.
+    fn tell(&mut self, all: &[Told], now: Wall, log: &Log) -> Batch {
+        all.iter().for_each(|told| self.resume.absorb(told));
         let name = &self.source.name;
         let mut documents = Vec::new();
         let mut put = |document: Result<DocumentChange, vigie_store::Error>| match document {
             Ok(document) => documents.push(document),
             Err(error) => log.line(&error.to_string()),
         };
-        for change in &told.changes {
+        // Of each container only how it is in the end.
+        let changes = all.iter().flat_map(|told| &told.changes).map(|change| (&change.id, change));
+        for change in changes.collect::<BTreeMap<_, _>>().into_values() {
             let key = format!("{name}/{}", change.id);
             put(match &change.now {
                 Some(container) => DocumentChange::put(CONTAINER, &key, container),
@@ -518,7 +537,7 @@ impl Held {
             });
         }
         put(self.reached());
-        Batch { entries: told.saying.entry(name, now).into_iter().collect(), documents }
+        Batch { entries: all.iter().filter_map(|told| told.saying.entry(name, now)).collect(), documents }
     }
 
     /// Everything that is known of it, to be removed.
@@ -530,6 +549,24 @@ impl Held {
         documents.push(DocumentChange::delete(RESUME, name));
         documents
     }
+}
+
+/// What a worker is told when it comes, in messages that it can read: what is known of a thousand containers has a quarter of a
+/// mebibyte. One at least, so that it knows that there is nothing.
+fn in_messages(all: Vec<Assigned>) -> Vec<Vec<Assigned>> {
+    let mut messages = vec![Vec::new()];
+    let mut containers = 0;
+    for one in all {
+        containers += one.resume.containers.len();
+        if containers > TOGETHER && messages.last().is_some_and(|message| !message.is_empty()) {
+            containers = one.resume.containers.len();
+            messages.push(Vec::new());
+        }
+        if let Some(message) = messages.last_mut() {
+            message.push(one);
+        }
+    }
+    messages
 }
 
 fn unknown(name: &Name) -> FailureDetail {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use vigie_core::docker::follower::{Asked, Follower, Input, Output, Response};
@@ -15,6 +15,7 @@ use vigie_docker::{Dial, Engine, Error};
 use vigie_os::clock;
 use vigie_wire::worker::Said;
 
+use super::outbox::{Full, Outbox};
 use crate::aside::off_thread;
 
 /// How long an engine may take for what it knows by heart, and for the head of its events.
@@ -22,6 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a poll may take to read.
 const WINDOW: Duration = Duration::from_secs(60);
+
+/// So many things are told together at most: what an engine tells in one piece.
+const TOGETHER: usize = 128;
+
+/// And no more bytes than about these, so that no message is longer than the daemon reads, however it is escaped.
+const HEAVY: usize = 256 << 10;
 
 /// The longest sleep: timers of the runtime stand still during suspend, deadlines do not.
 const NAP: Duration = Duration::from_secs(30);
@@ -48,10 +55,14 @@ struct Shell {
     follower: Follower,
     /// Where a follower goes on that replaces this one: after the last message that found a place.
     resume: Resume,
-    outbox: mpsc::Sender<Said>,
+    outbox: Outbox,
     engine: Option<Arc<Engine>>,
     questions: JoinSet<Came>,
     stream: Option<Stream>,
+    /// What there is to tell: of one piece of a stream, it is one message.
+    telling: Vec<Told>,
+    /// About how many bytes that has.
+    weight: usize,
     told: Option<Status>,
     dropped: u64,
     /// The queue is full: nothing goes on before there is a place.
@@ -59,12 +70,7 @@ struct Shell {
 }
 
 /// Follows a source until `stopped` says so, or is dropped.
-pub(super) async fn follow(
-    source: Source,
-    resume: Resume,
-    outbox: mpsc::Sender<Said>,
-    mut stopped: oneshot::Receiver<()>,
-) {
+pub(super) async fn follow(source: Source, resume: Resume, outbox: Outbox, mut stopped: oneshot::Receiver<()>) {
     let mut shell = Shell {
         follower: Follower::new(&source, resume.clone(), seed()),
         source,
@@ -73,16 +79,19 @@ pub(super) async fn follow(
         engine: None,
         questions: JoinSet::new(),
         stream: None,
+        telling: Vec::new(),
+        weight: 0,
         told: None,
         dropped: 0,
         is_full: false,
     };
     shell.give(Input::Tick);
     loop {
+        shell.say();
         if shell.is_full {
             tokio::select! {
                 _ = &mut stopped => return,
-                place = shell.outbox.reserve() => if place.is_err() { return },
+                has_room = shell.outbox.has_room() => if !has_room { return },
             }
             shell.begin_again();
         }
@@ -102,6 +111,7 @@ pub(super) async fn follow(
     if let Some(told) = shell.follower.farewell() {
         shell.tell(told);
     }
+    shell.say();
 }
 
 /// The next piece of a stream, if there is one.
@@ -135,18 +145,6 @@ impl Shell {
                 Output::Tell(told) => self.tell(told),
             }
         }
-        let status = self.follower.status();
-        if self.told.as_ref() != Some(&status) {
-            let said = Said::SourceStatus {
-                source: self.source.name.clone(),
-                status: Box::new(status.clone()),
-                dropped: self.dropped,
-            };
-            // One that finds no place is outdated by the next.
-            if self.outbox.try_send(said).is_ok() {
-                self.told = Some(status);
-            }
-        }
     }
 
     /// After the first that finds no place, nothing more is told: the daemon would take it for all.
@@ -155,13 +153,47 @@ impl Shell {
             self.dropped += 1;
             return;
         }
-        match self.outbox.try_reserve() {
-            Ok(place) => {
-                self.resume.absorb(&told);
-                place.send(Said::ContainerEvent { source: self.source.name.clone(), told: Box::new(told) });
+        self.weight += told.weight();
+        self.telling.push(told);
+        if self.telling.len() >= TOGETHER || self.weight >= HEAVY {
+            self.hand_over();
+        }
+    }
+
+    /// Says what there is to tell, and how things stand.
+    fn say(&mut self) {
+        self.hand_over();
+        let status = self.follower.status();
+        if self.told.as_ref() != Some(&status) {
+            let said = Said::SourceStatus {
+                source: self.source.name.clone(),
+                status: Box::new(status.clone()),
+                dropped: self.dropped,
+            };
+            // One that finds no place is outdated by the next.
+            if self.outbox.put(said).is_ok() {
+                self.told = Some(status);
             }
-            Err(_) => {
-                self.dropped += 1;
+        }
+    }
+
+    fn hand_over(&mut self) {
+        self.weight = 0;
+        if self.telling.is_empty() {
+            return;
+        }
+        let mut told = std::mem::take(&mut self.telling);
+        // All of it is stored or nothing: where the last one stands is where all of them do.
+        if let Some(last) = told.iter().rposition(|told| told.cursor.is_some()) {
+            told[..last].iter_mut().for_each(|told| told.cursor = None);
+        }
+        match self.outbox.reserve(told.len()) {
+            Ok(place) => {
+                told.iter().for_each(|told| self.resume.absorb(told));
+                place.put(Said::ContainerEvent { source: self.source.name.clone(), told });
+            }
+            Err(Full) => {
+                self.dropped += told.len() as u64;
                 self.is_full = true;
             }
         }
@@ -170,6 +202,8 @@ impl Shell {
     /// There is a place again: from where the daemon stands.
     fn begin_again(&mut self) {
         self.is_full = false;
+        self.telling.clear();
+        self.weight = 0;
         self.stream = None;
         self.questions.abort_all();
         self.follower = Follower::new(&self.source, self.resume.clone(), seed());

@@ -10,6 +10,7 @@
 
 mod follow;
 mod measure;
+mod outbox;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use vigie_core::name::Name;
@@ -26,6 +27,11 @@ use vigie_core::units::format_size;
 use vigie_os::proc::Proc;
 use vigie_wire::frame::{Lines, encode};
 use vigie_wire::worker::{Asked, Assigned, Role, Said, VERSION};
+
+use outbox::Outbox;
+
+/// What waits is written in pieces of so many bytes.
+const PIECE: usize = 256 << 10;
 
 /// Messages that may wait for the daemon. Of what was measured one may be some hundred kilobytes, and is old soon.
 const fn queue(role: Role) -> usize {
@@ -104,17 +110,18 @@ async fn serve(stream: UnixStream, role: Role) -> Result<(), WorkerError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
     let (mut reader, mut writer) = stream.into_split();
-    let (outbox, mut to_send) = mpsc::channel::<Said>(queue(role));
+    let (outbox, mut to_send) = Outbox::new(queue(role));
     let sending = tokio::spawn(async move {
         let mut bytes = Vec::new();
-        while let Some(said) = to_send.recv().await {
+        while let Some(waiting) = to_send.recv().await {
             bytes.clear();
-            encode_into(&said, &mut bytes);
+            bytes.shrink_to(PIECE);
+            encode_into(&waiting.said, &mut bytes);
             // What waits goes in one piece.
-            while bytes.len() < 256 << 10
-                && let Ok(said) = to_send.try_recv()
+            while bytes.len() < PIECE
+                && let Ok(waiting) = to_send.try_recv()
             {
-                encode_into(&said, &mut bytes);
+                encode_into(&waiting.said, &mut bytes);
             }
             if writer.write_all(&bytes).await.is_err() {
                 return;
@@ -123,7 +130,8 @@ async fn serve(stream: UnixStream, role: Role) -> Result<(), WorkerError> {
     });
     let program = env!("CARGO_PKG_VERSION").to_owned();
     let pid = std::process::id();
-    let _ = outbox.send(Said::Ready { version: VERSION, program, role, pid }).await;
+    // It is empty.
+    let _ = outbox.put(Said::Ready { version: VERSION, program, role, pid });
     let mut crew = match role {
         Role::Events => Crew::Follows(BTreeMap::new()),
         Role::Metrics => Crew::Measures(measure::Crew::new(outbox.clone())),
@@ -165,7 +173,7 @@ async fn serve(stream: UnixStream, role: Role) -> Result<(), WorkerError> {
 }
 
 /// Does what arrived; `false` when it is to end.
-async fn obey(lines: &mut Lines, crew: &mut Crew, outbox: &mpsc::Sender<Said>) -> Result<bool, WorkerError> {
+async fn obey(lines: &mut Lines, crew: &mut Crew, outbox: &Outbox) -> Result<bool, WorkerError> {
     while let Some(asked) = lines.message().map_err(|error| WorkerError::Protocol(error.to_string()))? {
         match (asked, &mut *crew) {
             (Asked::Shutdown, _) => return Ok(false),
@@ -185,12 +193,7 @@ async fn obey(lines: &mut Lines, crew: &mut Crew, outbox: &mpsc::Sender<Said>) -
     Ok(true)
 }
 
-async fn refresh(
-    followed: &mut BTreeMap<Name, Task>,
-    put: Vec<Assigned>,
-    remove: &[Name],
-    outbox: &mpsc::Sender<Said>,
-) {
+async fn refresh(followed: &mut BTreeMap<Name, Task>, put: Vec<Assigned>, remove: &[Name], outbox: &Outbox) {
     for name in put.iter().map(|assigned| &assigned.source.name).chain(remove) {
         if let Some(one) = followed.remove(name) {
             end(vec![one]).await;
@@ -238,7 +241,7 @@ async fn end(tasks: Vec<Task>) {
 }
 
 /// Its own memory, reported now and then, and never more than it may be.
-fn look_at_itself(cycle: u64, sources: usize, outbox: &mpsc::Sender<Said>) -> Result<(), WorkerError> {
+fn look_at_itself(cycle: u64, sources: usize, outbox: &Outbox) -> Result<(), WorkerError> {
     let Ok(Some(statm)) = Proc::system().and_then(|proc| proc.statm(std::process::id(), &mut Vec::new())) else {
         return Ok(());
     };
@@ -246,7 +249,7 @@ fn look_at_itself(cycle: u64, sources: usize, outbox: &mpsc::Sender<Said>) -> Re
     // The first time right away, so that there is something to compare with.
     if cycle % REPORT == 1 {
         println!("cycle {cycle}: {} resident, {sources} sources", format_size(bytes));
-        let _ = outbox.try_send(Said::Memory { bytes, cycle });
+        let _ = outbox.put(Said::Memory { bytes, cycle });
     }
     if bytes > MEMORY { Err(WorkerError::Memory(format_size(bytes))) } else { Ok(()) }
 }
@@ -258,5 +261,7 @@ fn encode_into(said: &Said, bytes: &mut Vec<u8>) {
     }
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

@@ -2,40 +2,48 @@
 
 use super::*;
 
-use vigie_core::docker::source::{Mode, Source};
-use vigie_core::docker::told::{Resume, Saying, Stage, Told};
-use vigie_docker::model::{Faults, Model};
+use vigie_core::docker::source::{Mode, Source, Tls};
+use vigie_core::docker::told::{Resume, Saying, Stage};
+use vigie_fake_engine::{FakeEngine, Faults};
 
 use crate::test::run;
 
 /// A worker, and what it has told.
-struct Bench {
+pub(super) struct Bench {
     asked: tokio::net::unix::OwnedWriteHalf,
     said: tokio::net::unix::OwnedReadHalf,
     lines: Lines,
     resume: Resume,
     /// `action id`, as they came.
-    told: Vec<String>,
+    pub(super) told: Vec<String>,
     live: bool,
+    /// As it was told last.
+    pub(super) status: Option<vigie_core::docker::told::Status>,
     worker: JoinHandle<Result<(), WorkerError>>,
 }
 
-fn source(model: &Model, mode: Mode) -> Source {
-    let endpoint = format!("unix://{}", model.socket().display()).parse().expect("endpoint");
+fn source(model: &FakeEngine, mode: Mode) -> Source {
+    let endpoint = model.endpoint().parse().expect("endpoint");
     Source { mode, ..Source::new(Name::new("nas").expect("name"), endpoint) }
 }
 
 impl Bench {
-    async fn begin(model: &Model, mode: Mode, resume: Resume) -> Self {
+    pub(super) async fn begin(model: &FakeEngine, mode: Mode, resume: Resume) -> Self {
+        Self::begin_over(model, None, mode, resume).await
+    }
+
+    pub(super) async fn begin_over(model: &FakeEngine, tls: Option<Tls>, mode: Mode, resume: Resume) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let worker = tokio::spawn(serve(theirs, Role::Events));
         let (said, asked) = ours.into_split();
-        let mut stage = Self { asked, said, lines: Lines::default(), resume, told: Vec::new(), live: false, worker };
+        let mut stage =
+            Self { asked, said, lines: Lines::default(), resume, told: Vec::new(), live: false, status: None, worker };
         match stage.next().await {
             Some(Said::Ready { version: VERSION, role: Role::Events, .. }) => {}
             other => panic!("{other:?}"),
         }
-        let put = vec![Assigned { source: source(model, mode), resume: stage.resume.clone(), number: 0, tells: true }];
+        let source = Source { tls, ..source(model, mode) };
+        let put = vec![Assigned { source, resume: stage.resume.clone(), number: 0, tells: true }];
         stage.ask(&Asked::RefreshSources { put, remove: Vec::new() }).await;
         stage
     }
@@ -61,38 +69,53 @@ impl Bench {
     fn note(&mut self, said: Said) {
         match said {
             Said::ContainerEvent { told, .. } => {
-                self.resume.absorb(&told);
-                let Told { saying, .. } = *told;
-                self.told.extend(match saying {
-                    Saying::Event(event) if event.inferred => Some(format!("inferred {} {}", event.action, event.id)),
-                    Saying::Event(event) => Some(format!("{} {}", event.action, event.id)),
-                    Saying::Gap { .. } => Some("gap".to_owned()),
-                    Saying::BadLines { .. } => Some("bad lines".to_owned()),
-                    Saying::Online { .. } => Some("online".to_owned()),
-                    Saying::Offline { .. } => Some("offline".to_owned()),
-                    Saying::Nothing => None,
-                });
+                for told in told {
+                    self.resume.absorb(&told);
+                    self.told.extend(match told.saying {
+                        Saying::Event(event) if event.inferred => {
+                            Some(format!("inferred {} {}", event.action, event.id))
+                        }
+                        Saying::Event(event) => Some(format!("{} {}", event.action, event.id)),
+                        Saying::Gap { .. } => Some("gap".to_owned()),
+                        Saying::BadLines { .. } => Some("bad lines".to_owned()),
+                        Saying::Online { .. } => Some("online".to_owned()),
+                        Saying::Offline { .. } => Some("offline".to_owned()),
+                        Saying::Nothing => None,
+                    });
+                }
             }
-            Said::SourceStatus { status, .. } => self.live = status.stage == Stage::Live,
+            Said::SourceStatus { status, .. } => {
+                self.live = status.stage == Stage::Live;
+                self.status = Some(*status);
+            }
             Said::Ready { .. } | Said::Memory { .. } => {}
             Said::Error { message, .. } => panic!("{message}"),
             Said::Metric { .. } | Said::DiskUsage { .. } => panic!("nobody asked for it"),
         }
     }
 
-    /// Reads until it is so. A test has twenty seconds for all of it.
-    async fn until(&mut self, what: impl Fn(&Self) -> bool) {
+    /// Reads until it is so. A test has a minute for all of it.
+    pub(super) async fn until(&mut self, what: impl Fn(&Self) -> bool) {
         while !what(self) {
             let said = self.next().await.expect("it goes on");
             self.note(said);
         }
     }
 
-    async fn live(&mut self) {
+    pub(super) async fn live(&mut self) {
         self.until(|stage| stage.live).await;
     }
 
-    async fn told(&mut self, count: usize) -> Vec<String> {
+    /// Ends it by order.
+    pub(super) async fn end(mut self) {
+        self.ask(&Asked::Shutdown).await;
+        while let Some(said) = self.next().await {
+            self.note(said);
+        }
+        self.worker.await.expect("no panic").expect("in order");
+    }
+
+    pub(super) async fn told(&mut self, count: usize) -> Vec<String> {
         self.until(|stage| stage.told.len() >= count).await;
         std::mem::take(&mut self.told)
     }
@@ -103,7 +126,7 @@ impl Bench {
 fn engines_of_all_ages_and_manners() {
     for faults in [
         Faults::default(),
-        Faults { api: "1.53", repeats_fields: false, ..Faults::default() },
+        Faults::of("1.53"),
         Faults { split: 7, ..Faults::default() },
         Faults { doubles: true, split: 1, ..Faults::default() },
         Faults { skew: -3600, ..Faults::default() },
@@ -111,7 +134,7 @@ fn engines_of_all_ages_and_manners() {
         Faults { bloat: 8 << 20, ..Faults::default() },
     ] {
         run(async {
-            let model = Model::start(faults.clone());
+            let model = FakeEngine::start(faults.clone());
             model.happen("create", "old");
             let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
             stage.live().await;
@@ -128,7 +151,7 @@ fn engines_of_all_ages_and_manners() {
 #[test]
 fn what_is_not_understood_ends_nothing() {
     run(async {
-        let model = Model::start(Faults { babbles: true, ..Faults::default() });
+        let model = FakeEngine::start(Faults { babbles: true, ..Faults::default() });
         let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
         stage.live().await;
         model.happen("create", "a");
@@ -141,7 +164,7 @@ fn what_is_not_understood_ends_nothing() {
 #[test]
 fn another_worker_goes_on() {
     run(async {
-        let model = Model::start(Faults::default());
+        let model = FakeEngine::start(Faults::default());
         let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
         stage.live().await;
         model.happen("create", "a");
@@ -173,7 +196,7 @@ fn another_worker_goes_on() {
 #[test]
 fn orders_and_ends() {
     run(async {
-        let model = Model::start(Faults::default());
+        let model = FakeEngine::start(Faults::default());
         let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
         stage.live().await;
         model.happen("exec_start: sh", "a");
@@ -201,7 +224,7 @@ fn orders_and_ends() {
 #[test]
 fn a_poll() {
     run(async {
-        let model = Model::start(Faults { skew: -7200, ..Faults::default() });
+        let model = FakeEngine::start(Faults { skew: -7200, ..Faults::default() });
         model.happen("create", "a");
         let mode = Mode::Poll { every: vigie_core::units::Span::secs(30) };
         let mut stage = Bench::begin(&model, mode, Resume::default()).await;

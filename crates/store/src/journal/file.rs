@@ -52,6 +52,26 @@ const SCHEMA: &str = "
     CREATE TABLE forgotten (run INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 ";
 
+/// For a large transaction, in KiB.
+const ROOM: i64 = 4096;
+
+/// So many pages of the log may pile up while large ones come one after the other: otherwise each would move its own into the main
+/// file, and wait for the disk twice more. The next small one moves them.
+const PILE: i64 = 4096;
+
+/// More pages may stay in memory, and in the log.
+pub(super) fn make_room(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -ROOM)?;
+    connection.pragma_update(None, "wal_autocheckpoint", PILE)
+}
+
+/// As many as always, and what that leaves over goes back.
+pub(super) fn give_room_back(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -FORMAT.cache)?;
+    connection.pragma_update(None, "wal_autocheckpoint", FORMAT.checkpoint_pages)?;
+    connection.release_memory()
+}
+
 /// Opens the journal for writing; makes it when there is none.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let connection = FORMAT.open(path, |new| count_from(new, 1))?;

@@ -129,6 +129,37 @@ fn queries() {
 }
 
 #[test]
+fn of_several_changes_of_a_document_the_last_counts() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut journal, _) = Journal::open(dir.path(), NOW).expect("opens");
+    let put = |key: &str, value: u32| DocumentChange::put("wanted", key, &value).expect("a document");
+    let delete = |key: &str| DocumentChange::delete("wanted", key);
+    let changes = [put("a", 1), delete("a"), put("b", 1), put("a", 2), delete("b"), put("c", 3), put("c", 4)];
+    journal.commit(&[], &changes).expect("writes");
+    let documents = journal.reader().documents("wanted").expect("reads");
+    let seen: Vec<(&str, &str)> = documents.iter().map(|one| (one.key.as_str(), one.json.as_str())).collect();
+    assert_eq!(seen, [("a", "2"), ("c", "4")]);
+}
+
+/// A large transaction has more memory while it lasts, and the next one is as any other.
+#[test]
+fn large_and_small_ones_take_turns() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut journal, _) = Journal::open(dir.path(), NOW).expect("opens");
+    let entry = |seq: u64| Entry::of_keeper(NOW, Subject::Daemon, RunId(1), seq, What::Locked);
+    let mut next = 1;
+    for count in [1, 3000, 1, 3000, 2] {
+        let entries: Vec<Entry> = (next..next + count).map(entry).collect();
+        let numbers = journal.append(&entries).expect("writes");
+        assert_eq!(numbers, (next..next + count).map(Some).collect::<Vec<_>>());
+        assert_eq!(journal.append(&entries).expect("writes"), vec![None; entries.len()], "it had them");
+        next += count;
+    }
+    journal.close().expect("closes");
+    assert!(std::fs::metadata(dir.path().join(FILE_NAME)).expect("it is there").len() > 6000 * 20);
+}
+
+#[test]
 fn documents_are_stored_with_the_entries_that_tell_of_them() {
     let dir = tempfile::tempdir().expect("folder");
     let mut journal = open(dir.path());

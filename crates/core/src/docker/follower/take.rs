@@ -41,13 +41,13 @@ impl Follower {
     /// Whether an event can be kept, or changes what is known.
     pub(super) fn matters(&self, event: &Happened) -> bool {
         let action = event.action();
-        self.filters.keeps_action(action) || Filters::known_actions().contains(&action) || action == "remove"
+        self.filters.keeps_action(action) || Filters::known_actions().contains(&action)
     }
 
     pub(super) fn describe(&self, event: &Happened, before: Option<&known::Container>) -> ContainerEvent {
         let text = |name| event.attribute(name).map(|text: &str| text.trim_start_matches('/').to_owned());
         let number = |name| event.attribute(name).and_then(|text| text.parse().ok());
-        let action = if event.action() == "remove" { "destroy" } else { event.action() };
+        let action = event.action();
         let known_name = || before.map(|before| before.name.clone());
         ContainerEvent {
             id: event.key.id.clone(),

@@ -16,9 +16,10 @@ use vigie_core::docker::told::Standing;
 use vigie_core::name::Name;
 use vigie_core::settings::Key;
 use vigie_core::units::Span;
-use vigie_wire::worker::{Assigned, Said};
+use vigie_wire::worker::Assigned;
 
 use super::Task;
+use super::outbox::Outbox;
 
 /// Wishes to look at containers that may wait; whoever looks asks again soon.
 const LOOKS: usize = 8;
@@ -56,14 +57,14 @@ struct One {
 
 /// All sources that are measured.
 pub(super) struct Crew {
-    outbox: mpsc::Sender<Said>,
+    outbox: Outbox,
     intervals: watch::Sender<Intervals>,
     disks: Arc<Semaphore>,
     sources: BTreeMap<Name, One>,
 }
 
 impl Crew {
-    pub(super) fn new(outbox: mpsc::Sender<Said>) -> Self {
+    pub(super) fn new(outbox: Outbox) -> Self {
         let intervals = Intervals { containers: Key::MetricsInterval.default(), disk: Key::DiskInterval.default() };
         let (intervals, _) = watch::channel(intervals);
         Self { outbox, intervals, disks: Arc::new(Semaphore::new(1)), sources: BTreeMap::new() }

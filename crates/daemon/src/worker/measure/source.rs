@@ -20,7 +20,7 @@ use vigie_wire::worker::{Cycle, Disk, Measured, Readings, Said};
 
 use super::cycle::{self, Kit, Turn};
 use super::disk::{self, Sized};
-use super::{Intervals, Look, Work};
+use super::{Intervals, Look, Outbox, Work};
 use crate::aside::off_thread;
 
 /// How long an engine may take for what it knows by heart.
@@ -44,7 +44,7 @@ pub(super) struct Parts {
     pub(super) intervals: watch::Receiver<Intervals>,
     pub(super) looks: mpsc::Receiver<Look>,
     pub(super) disks: Arc<Semaphore>,
-    pub(super) outbox: mpsc::Sender<Said>,
+    pub(super) outbox: Outbox,
 }
 
 /// What came of a job.
@@ -79,7 +79,7 @@ struct Looked {
 struct Shell {
     work: Work,
     intervals: Intervals,
-    outbox: mpsc::Sender<Said>,
+    outbox: Outbox,
     disks: Arc<Semaphore>,
     /// Absent while its containers are not measured.
     containers: Option<Pace>,
@@ -375,7 +375,7 @@ impl Shell {
 
     /// What finds no place is lost: it is outdated soon.
     fn say(&mut self, said: Said, samples: u64) {
-        if self.outbox.try_send(said).is_err() {
+        if self.outbox.put(said).is_err() {
             self.dropped += samples.max(1);
         }
     }
@@ -409,13 +409,13 @@ impl Shell {
         };
         let source = &self.work.source.name;
         if let Some(told) = told {
-            let said = Said::ContainerEvent { source: source.clone(), told: Box::new(told) };
+            let said = Said::ContainerEvent { source: source.clone(), told: vec![told] };
             self.say(said, 0);
         }
         if self.told.as_ref() != Some(&status) {
             let source = self.work.source.name.clone();
             let said = Said::SourceStatus { source, status: Box::new(status.clone()), dropped: 0 };
-            if self.outbox.try_send(said).is_ok() {
+            if self.outbox.put(said).is_ok() {
                 self.told = Some(status);
             }
         }

@@ -11,7 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use vigie_core::docker::told::Saying;
 use vigie_core::docker::usage::DiskHow;
 use vigie_core::samples::Metric;
-use vigie_wire::worker::{Cycle, Disk};
+use vigie_wire::worker::{Cycle, Disk, Said};
 
 use crate::test::run;
 
@@ -110,12 +110,12 @@ async fn answer(mut stream: UnixStream, manner: Manner, seen: Arc<Seen>) {
 /// The sources, and what is told of them.
 struct Bench {
     crew: Crew,
-    said: mpsc::Receiver<Said>,
+    said: mpsc::Receiver<crate::worker::outbox::Waiting>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let (outbox, said) = mpsc::channel(64);
+        let (outbox, said) = Outbox::new(64);
         Self { crew: Crew::new(outbox), said }
     }
 
@@ -126,7 +126,7 @@ impl Bench {
 
     async fn cycle(&mut self) -> (u64, Cycle) {
         loop {
-            if let Said::Metric { number, cycle, .. } = self.said.recv().await.expect("it goes on") {
+            if let Said::Metric { number, cycle, .. } = self.said.recv().await.expect("it goes on").said {
                 return (number, *cycle);
             }
         }
@@ -134,7 +134,7 @@ impl Bench {
 
     async fn disk(&mut self) -> Disk {
         loop {
-            match self.said.recv().await.expect("it goes on") {
+            match self.said.recv().await.expect("it goes on").said {
                 Said::DiskUsage { disk, .. } => return *disk,
                 Said::Error { message, .. } => panic!("{message}"),
                 _ => {}
@@ -274,8 +274,8 @@ fn who_tells_that_a_source_is_there() {
         super::super::end(bench.crew.refresh(put, &[])).await;
         let mut told = Vec::new();
         loop {
-            match bench.said.recv().await.expect("it goes on") {
-                Said::ContainerEvent { told: one, .. } => told.push(one.saying),
+            match bench.said.recv().await.expect("it goes on").said {
+                Said::ContainerEvent { told: one, .. } => told.extend(one.into_iter().map(|one| one.saying)),
                 Said::SourceStatus { status, .. } => {
                     assert_eq!(
                         (status.online, status.engine.and_then(|engine| engine.id)),
@@ -292,7 +292,7 @@ fn who_tells_that_a_source_is_there() {
         bench.put(source, 2, false).await;
         let mut cycles = 0;
         while cycles == 0 {
-            match bench.said.recv().await.expect("it goes on") {
+            match bench.said.recv().await.expect("it goes on").said {
                 Said::Metric { source, .. } if source.as_str() == "other" => cycles += 1,
                 Said::SourceStatus { source, .. } => assert_ne!(source.as_str(), "other", "somebody else tells"),
                 _ => {}
