@@ -201,6 +201,11 @@ impl Metric {
         }
     }
 
+    /// It is about a disk, which is looked at by itself and seldom.
+    pub const fn is_of_disk(self) -> bool {
+        matches!(self, Self::DiskUsed | Self::DiskTotal | Self::DiskUsedPercent)
+    }
+
     /// Its unit.
     pub const fn unit(self) -> Unit {
         match self {

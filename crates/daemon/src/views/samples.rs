@@ -91,8 +91,7 @@ fn subject(chosen: &Chosen, rows: &[Row], cut: Cut, metrics: &[Metric]) -> Subje
 /// The longest time between two looks, in milliseconds. Disks are asked seldom: columns are made for them only where nothing
 /// else is shown.
 fn every<'a>(rows: impl Iterator<Item = &'a Row>, metrics: &[Metric]) -> Option<u64> {
-    let is_of_disk = |metric: &Metric| matches!(metric, Metric::DiskUsed | Metric::DiskTotal | Metric::DiskUsedPercent);
-    let only_disks = !metrics.is_empty() && metrics.iter().all(is_of_disk);
-    let counts = |row: &&Row| only_disks || row.rollups.iter().any(|(metric, _)| !is_of_disk(metric));
+    let only_disks = !metrics.is_empty() && metrics.iter().all(|metric| metric.is_of_disk());
+    let counts = |row: &&Row| only_disks || row.rollups.iter().any(|(metric, _)| !metric.is_of_disk());
     rows.filter(counts).map(|row| row.span).max()
 }

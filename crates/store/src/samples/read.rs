@@ -62,12 +62,14 @@ impl Row {
     }
 }
 
-/// The series of one metric. Where whoever measured began with a row that has none of it, the next one that has begins.
+/// The series of one metric. Where whoever measured began with a row that has none of it, the next one that has begins: not so
+/// where that row is of another kind of look, of the disk of a source or of all the rest of it.
 pub fn series(rows: &[Row], metric: Metric) -> Vec<Point> {
+    let of_disk = metric.is_of_disk();
     let mut begins = false;
     let mut points = Vec::with_capacity(rows.len());
     for row in rows {
-        begins |= row.begins;
+        begins |= row.begins && row.rollups.iter().any(|(other, _)| other.is_of_disk() == of_disk);
         if let Some(point) = row.point(metric) {
             points.push(Point { begins, ..point });
             begins = false;

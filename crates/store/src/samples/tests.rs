@@ -117,6 +117,24 @@ fn a_series_begins_again_with_whoever_measures() {
     assert_eq!(begun(Metric::Memory), [(1, true), (2, false), (3, true), (4, false), (5, false)]);
 }
 
+/// The disk of a source is looked at by itself: that its series begins says nothing of those of its containers.
+#[test]
+fn two_kinds_of_looks_begin_each_by_itself() {
+    let row = |at, begins, metric| Row {
+        at: Moment(at),
+        span: 5_000,
+        bucket: false,
+        begins,
+        rollups: vec![(metric, Rollup::of(1))],
+    };
+    let (memory, disk) = (Metric::HostMemory, Metric::DiskUsed);
+    let rows =
+        [row(1, true, memory), row(2, true, disk), row(3, false, memory), row(4, true, memory), row(5, false, disk)];
+    let begun = |metric| series(&rows, metric).iter().map(|point| (point.at.0, point.begins)).collect::<Vec<_>>();
+    assert_eq!(begun(memory), [(1, true), (3, false), (4, true)]);
+    assert_eq!(begun(disk), [(2, true), (5, false)]);
+}
+
 /// The rollups are the same before their bucket is made, after it, and after a restart in between.
 #[test]
 fn buckets_are_the_same_open_and_made() {
