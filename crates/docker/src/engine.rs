@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
+use vigie_core::docker::stats::Counters;
 
 use crate::container::{Container, Details, Inspected, Listed};
 use crate::dial::Dial;
@@ -41,6 +42,13 @@ pub struct Engine {
 pub(crate) struct Spoken {
     version: Option<Version>,
     pub(crate) podman: bool,
+}
+
+impl Spoken {
+    /// What an engine tells of a container, without what it means otherwise than others.
+    pub(crate) fn counters(self, told: Counters) -> Counters {
+        if self.podman { told.of_podman() } else { told }
+    }
 }
 
 impl Spoken {

@@ -109,7 +109,8 @@ impl Engine {
             }
             Kind::Podman => {
                 let runtime = on_path_of("runc").expect("looked at before");
-                command.args(["podman", "--root", &at("data"), "--runroot", &at("exec"), "--tmpdir", &at("tmp")]);
+                // Its own /run: Podman takes no longer path for what is gone with the machine than 50 characters.
+                command.args(["podman", "--root", &at("data"), "--runroot", "/run/podman", "--tmpdir", "/run/libpod"]);
                 command.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]);
                 command.arg("--runtime").arg(runtime).args(["system", "service", "--time", "0", &socket]);
                 // Who watches a container has no cgroup of its own then, which nobody would remove.

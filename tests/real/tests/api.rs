@@ -493,7 +493,7 @@ fn looking_is_the_same_through_both() {
         ("since=9999999999999999999", "since"),
         ("step=x", "duration"),
         ("metric=heat", "metric"),
-        ("target=port:80", "service"),
+        ("target=port:80", "nothing is measured"),
     ] {
         let answer = site.get(&format!("/v1/samples?{bad}"));
         assert!(answer.status == 400 && answer.text().contains(why), "{bad}: {}", answer.text());

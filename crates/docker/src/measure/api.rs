@@ -110,7 +110,10 @@ async fn ask(engine: &Engine, connection: &mut Connection, id: &str, deadline: D
             Outcome::Failed(malformed(engine, &path, "it is about another container"))
         }
         Ok(body) if says_nothing(&body.counters) => Outcome::Gone,
-        Ok(body) => Outcome::Told(Box::new(body.counters)),
+        Ok(body) => match engine.spoken().await {
+            Ok(spoken) => Outcome::Told(Box::new(spoken.counters(body.counters))),
+            Err(error) => Outcome::Failed(error),
+        },
         Err(why) => Outcome::Failed(malformed(engine, &path, &why)),
     }
 }

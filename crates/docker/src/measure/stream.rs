@@ -15,7 +15,7 @@ use vigie_core::docker::stats::{Host, How, Key, Look, parse, readings};
 use vigie_core::samples::Readings;
 
 use super::api::says_nothing;
-use crate::engine::{Engine, segment};
+use crate::engine::{Engine, Spoken, segment};
 use crate::error::Error;
 use crate::http::{Asked, Pieces};
 
@@ -33,6 +33,7 @@ pub struct Stream {
     pieces: Pieces,
     lines: Lines,
     host: Host,
+    spoken: Spoken,
     before: Option<Look>,
     life: u64,
     began: Instant,
@@ -54,6 +55,7 @@ impl Stream {
             pieces,
             lines: Lines::with_limit(LONGEST),
             host,
+            spoken: engine.spoken().await?,
             before: None,
             life: 0,
             began: Instant::now(),
@@ -100,7 +102,7 @@ impl Stream {
         }
         let at = Mono(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX));
         let key = Key { id: Arc::clone(&self.id), life: self.life };
-        let look = Look { key, at, how: How::Stream, counters: body.counters };
+        let look = Look { key, at, how: How::Stream, counters: self.spoken.counters(body.counters) };
         let readings = readings(self.before.as_ref(), &look, &self.host);
         self.before = Some(look);
         Ok(Some(readings))

@@ -181,6 +181,14 @@ impl Client {
         self.socket.write_all(&encode(request).expect("encodes")).expect("the keeper listens");
     }
 
+    /// To one that may have refused already, and is gone then: its answer can be read all the same.
+    pub(crate) fn send_unless_gone(&mut self, request: &Request) {
+        match self.socket.write_all(&encode(request).expect("encodes")) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            sent => sent.expect("the keeper listens"),
+        }
+    }
+
     /// The next answer; `None` when the keeper has closed the connection.
     pub(crate) fn answer(&mut self) -> Option<Answer> {
         let deadline = mono() + LONG;

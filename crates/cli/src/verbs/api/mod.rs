@@ -50,8 +50,8 @@ enum Verb {
         vigie api listen '[::1]:7777'\n  \
         vigie api listen off")]
     Listen {
-        /// 127.0.0.1:PORT, [::1]:PORT, or off
-        #[arg(value_name = "ADDRESS", value_parser = address)]
+        /// `127.0.0.1:PORT`, `[::1]:PORT`, or off
+        #[arg(value_name = "ADDRESS", value_parser = address, help = "127.0.0.1:PORT, [::1]:PORT, or off")]
         address: Listen,
         /// For programs
         #[arg(long)]

@@ -16,7 +16,7 @@
 //! | what | rule |
 //! |---|---|
 //! | CPU, Linux | share of the system's counter, times its processors, as `docker stats` has it |
-//! | … without that counter, with one that is the container's own (Podman), after a change of the processors; Windows | CPU time by the time that passed |
+//! | … without that counter, with one that is no such time (Podman), after a change of the processors; Windows | CPU time by the time that passed |
 //! | memory, Linux | usage less the inactive page cache: `total_inactive_file` of cgroup v1 first, which counts cgroups below too, else `inactive_file` |
 //! | … where that is not less than the usage | the usage |
 //! | memory, Windows | the private working set |
@@ -113,6 +113,15 @@ pub struct Counters {
     pub sent_bytes: Option<u64>,
     /// Its tasks: what the pids controller counts, threads included (cgroup-v2.rst).
     pub tasks: Option<u64>,
+}
+
+impl Counters {
+    /// As Podman tells them: what it calls the time of the system is that for which its processors were busy (cgroup v1: the
+    /// root's `cpuacct.usage`), or the container's own. A part of that says nothing of a machine that is not busy all the time.
+    #[must_use]
+    pub fn of_podman(self) -> Self {
+        Self { system_nanos: None, ..self }
+    }
 }
 
 /// What was read of a container, when, how, and of which life.

@@ -166,3 +166,24 @@ fn what_all_use_together() {
     assert_eq!(share(std::iter::empty::<&Readings>()), []);
     assert_eq!(share([&vec![(Metric::Memory, u64::MAX)], &young]), [], "no sum");
 }
+
+/// What Podman calls the time of the system is that for which the processors were busy: a share of it is too much wherever
+/// some of them have nothing to do.
+#[test]
+fn of_podman_the_time_that_passed_counts() {
+    let told = |seconds: u64| Counters {
+        cpu_nanos: Some(seconds * 900_000_000),
+        system_nanos: Some(seconds * 1_600_000_000),
+        cpus: Some(2),
+        ..Counters::default()
+    };
+    let percent = |of: fn(Counters) -> Counters| {
+        let key = || Key { id: "a".into(), life: 0 };
+        let look =
+            |at: u64| Look { key: key(), at: Mono(at * 1_000_000_000), how: How::OneShot, counters: of(told(at)) };
+        let found = readings(Some(&look(10)), &look(20), &Host::default());
+        found.into_iter().find_map(|(metric, value)| (metric == Metric::CpuOfCore).then_some(value))
+    };
+    assert_eq!(percent(Counters::of_podman), Some(90_000));
+    assert_eq!(percent(|counters| counters), Some(112_500), "as a share of what was busy");
+}
