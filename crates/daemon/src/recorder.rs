@@ -1,8 +1,9 @@
 //! From the sampler to the disk: rounds are collected and handed over in batches.
 //!
 //! A batch is one transaction and one wake-up of another thread, so they are few: one in ten seconds, and none while nothing
-//! runs. What waits is lost when the daemon is killed: some seconds of samples, which is a gap and no more. Whoever wants to
-//! see the last round now asks for it ([`crate::input::Input::Flush`]).
+//! runs. What waits is lost when the daemon is killed: some seconds of samples, which is a gap and no more. A round behind
+//! which none comes for longer than that does not wait: minutes would be lost. Whoever wants to see the last round now asks
+//! for it ([`crate::input::Input::Flush`]).
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -60,9 +61,10 @@ impl Recorder {
             self.moments.pop_front();
         }
         self.moments.push_back(round.at);
+        let is_seldom = Duration::from_millis(round.every) >= WAIT;
         self.waiting.rounds.push(round);
         let since = *self.since.get_or_insert(now.mono);
-        if now.mono.since(since) >= WAIT || self.waiting.len() >= MANY {
+        if is_seldom || now.mono.since(since) >= WAIT || self.waiting.len() >= MANY {
             self.flush(now);
         }
     }

@@ -1,8 +1,10 @@
 //! What containers use and how full disks are (R11.3, R11.5, R11.6), with a real engine: measured by a worker of its own, changed
 //! while it runs, readable by name and id when the container is long gone.
 
+use std::time::Duration;
+
 use serde_json::Value;
-use vigie_real_tests::{Engine, Process, World, until};
+use vigie_real_tests::{Engine, Process, World, elapsed, now, until};
 
 /// A world with an engine, the container `web`, and the source `nas`.
 fn begin(test: &str) -> Option<(World, Engine, String)> {
@@ -163,6 +165,9 @@ fn whoever_measures_may_be_killed_and_switched_off() {
     let second = cycle_after(&world, &first);
     assert_eq!(worker(&world, "worker"), Some(events), "whoever follows events has nothing to do with it");
     world.daemon().kill();
+    // Back at once, it misses no round: that would be no gap.
+    let then = now();
+    until("three rounds are missed", || (elapsed(then) > Duration::from_secs(35)).then_some(()));
     world.vigie(&["daemon", "start"]).run().code(0);
     let third = cycle_after(&world, &second);
     assert_ne!(worker(&world, "metrics_worker"), Some(next), "the end of the daemon ends its workers");

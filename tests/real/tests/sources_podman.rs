@@ -62,8 +62,9 @@ fn podman_is_a_source() {
     let plain = |action: &str| (action.to_owned(), None);
     let died = |code| ("die".to_owned(), Some(code));
     assert_eq!(of("web"), ["create", "start", "pause", "unpause", "kill"].map(plain));
-    let api = [plain("rename"), plain("kill"), died(137), plain("start"), died(137), plain("destroy")];
-    assert_eq!(of("api"), api);
+    // Whether removing it by force is told as a stop, too, depends on how fast it dies.
+    let told: Vec<_> = of("api").into_iter().filter(|one| *one != plain("stop")).collect();
+    assert_eq!(told, [plain("rename"), plain("kill"), died(137), plain("start"), died(137), plain("destroy")]);
     assert_eq!(of("seven"), [plain("create"), plain("start"), died(7), plain("destroy")]);
     assert!(world.events().iter().all(|event| event["kind"] != "gap"), "{}", world.story());
     assert_eq!((&source(&world)["bad_lines"], &source(&world)["containers"]), (&0.into(), &0.into()));
