@@ -24,8 +24,8 @@ use crate::supervisors::Peer;
 use crate::supervisors::vigie::Vigie;
 use crate::time::{Stopwatch, until};
 
-/// Of the spec.
-const BUDGET: usize = 50_000;
+/// Of the spec, a second.
+const BUDGET: f64 = 50_000.0;
 
 /// Offered to the whole, a second.
 const RATES: [usize; 6] = [10_000, 25_000, 50_000, 75_000, 100_000, 150_000];
@@ -82,11 +82,11 @@ pub(super) fn measure(site: &Rc<Site>, _: &[Peer]) -> Result<Page> {
         ],
     );
     let mut stages = vec![floor(count)?, worker(site, count)?, journal(site, count)?];
-    let mut best = None;
+    // The engine waits for whoever reads slower than it tells: what is complete was read, deduplicated and stored at its rate.
+    let mut best: Option<(usize, f64)> = None;
     for rate in RATES {
         let (stage, complete) = whole(site, rate, rate * site.pick(8, 2))?;
-        let kept_up = complete && stage.rate() >= 0.9 * rate as f64;
-        if kept_up {
+        if complete && best.is_none_or(|(_, most)| stage.rate() > most) {
             best = Some((rate, stage.rate()));
         }
         stages.push(stage);
@@ -98,14 +98,16 @@ pub(super) fn measure(site: &Rc<Site>, _: &[Peer]) -> Result<Page> {
     stages.iter().for_each(|stage| table.row(stage.row()));
     page.tables.push(table);
     let measured = match best {
-        Some((rate, real)) => format!("{} k/s offered, {} k/s stored", digits(rate as f64 / 1e3), digits(real / 1e3)),
-        None => "less than the least that was offered".to_owned(),
+        Some((rate, most)) => {
+            format!("{} k/s at most, of {} k/s offered", digits(most / 1e3), digits(rate as f64 / 1e3))
+        }
+        None => "nothing was complete".to_owned(),
     };
     page.budgets.push(Budget::new(
         "Docker events, from the engine into the journal",
         "≥ 50,000/s read, deduplicated and stored",
         measured,
-        best.is_some_and(|(rate, _)| rate >= BUDGET),
+        best.is_some_and(|(_, most)| most >= BUDGET),
     ));
     Ok(page)
 }
