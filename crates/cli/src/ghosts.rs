@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use vigie_api::status::{self, Service};
 use vigie_core::ghost::Ghost;
 use vigie_core::ports::{Entry, Holder};
-use vigie_core::service::State;
 use vigie_os::place::Place;
 use vigie_os::ports::Table;
 use vigie_os::proc::Proc;
 
 use crate::failure::Failure;
+use crate::look;
 use crate::out::{Screen, style};
 
 /// The processes of ghosts that are not gone, each with its service: `demo/api`.
@@ -89,24 +89,7 @@ pub(crate) fn add(services: &mut Vec<Service>, place: &Place, proc: &Proc) -> Re
 fn nothing_else(ghost: &Ghost) -> Service {
     let holder = &ghost.holder;
     let dir = if holder.key.dir.0.is_empty() { &holder.origin.cwd } else { &holder.key.dir };
-    Service {
-        project: holder.project.clone(),
-        service: holder.key.service.clone(),
-        mode: holder.mode.clone(),
-        wanted: None,
-        state: State::Stopped,
-        since: None,
-        restarts: 0,
-        run: None,
-        last_exit: None,
-        findings: Vec::new(),
-        why: None,
-        claims: Vec::new(),
-        project_dir: dir.clone(),
-        scope: holder.key.scope,
-        key: holder.key.clone(),
-        ghosts: Vec::new(),
-    }
+    Service { project_dir: dir.clone(), ..look::held_by(holder) }
 }
 
 /// What can be done about a service that ended as a ghost, on standard error.

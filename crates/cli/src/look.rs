@@ -13,7 +13,7 @@ use vigie_api::status::{Report, Run, Service, Stuck};
 use vigie_api::time::Millis;
 use vigie_core::clock::Now;
 use vigie_core::identity::RunId;
-use vigie_core::launch::{Scope, ServiceKey};
+use vigie_core::launch::{Holder, Scope, ServiceKey};
 use vigie_core::service::{State, Wanted};
 use vigie_os::cgroup::Cgroup;
 use vigie_os::inet::{Socket, sockets};
@@ -248,6 +248,11 @@ fn unmanaged(record: &Record) -> Service {
         Scope::Project => holder.key.dir.clone(),
         Scope::User | Scope::Machine => holder.origin.cwd.clone(),
     };
+    Service { project_dir, ..held_by(holder) }
+}
+
+/// A service of which nothing is known but who holds it.
+pub(crate) fn held_by(holder: &Holder) -> Service {
     Service {
         project: holder.project.clone(),
         service: holder.key.service.clone(),
@@ -261,7 +266,7 @@ fn unmanaged(record: &Record) -> Service {
         findings: Vec::new(),
         why: None,
         claims: Vec::new(),
-        project_dir,
+        project_dir: holder.key.dir.clone(),
         scope: holder.key.scope,
         key: holder.key.clone(),
         ghosts: Vec::new(),

@@ -8,6 +8,7 @@
 //! The programs are searched in `VIGIE_BIN_DIR`, else beside the tests: `cargo build -p vigie -p vigie-hostile --bins`.
 
 mod call;
+mod dice;
 mod disk;
 mod engine;
 mod freezer;
@@ -27,6 +28,7 @@ mod watched;
 mod world;
 
 pub use call::{Call, Done, Running};
+pub use dice::Dice;
 pub use disk::SmallDisk;
 pub use engine::{Engine, IMAGE};
 pub use freezer::{Frozen, freezer};
@@ -36,7 +38,7 @@ pub use port::free_port;
 pub use processes::{Process, alive, start_ticks};
 pub use receiver::{Receiver, Request};
 pub use recording::{Recording, Told};
-pub use schema::{Dice, Schemas};
+pub use schema::Schemas;
 pub use skip::{is_root, skip};
 pub use terminal::Terminal;
 pub use wait::{LONG, elapsed, now, until};

@@ -6,38 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use serde_json::Value;
-use vigie_real_tests::{World, now, until};
+use vigie_real_tests::{Dice, World, until};
 
 fn rounds() -> usize {
     std::env::var("VIGIE_CHAOS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
-}
-
-/// SplitMix64.
-struct Draws(u64);
-
-impl Draws {
-    fn new(test: &str) -> Self {
-        let given = std::env::var("VIGIE_CHAOS_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = given.unwrap_or_else(|| now().subsec_nanos().into());
-        println!("{test}: VIGIE_CHAOS_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-
-    /// Lets a random time pass, up to so many milliseconds: the moment is what is tested.
-    fn moment(&mut self, millis: u64) {
-        std::thread::park_timeout(Duration::from_micros(self.below(millis * 1000)));
-    }
 }
 
 /// What runs, how often it ends, and what it leaves for the check.
@@ -113,7 +87,7 @@ fn count(events: &[&Value], kind: &str) -> usize {
 
 #[test]
 fn the_daemon_is_killed() {
-    let mut draws = Draws::new("the_daemon_is_killed");
+    let mut dice = Dice::of_chaos("the_daemon_is_killed");
     let load = Load::new();
     let world = &load.world;
     let steady = world.service("steady")["run"].clone();
@@ -131,9 +105,9 @@ fn the_daemon_is_killed() {
         });
         let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for round in 0..rounds() {
-                draws.moment(150);
+                dice.moment(150);
                 world.daemon().kill();
-                draws.moment(30);
+                dice.moment(30);
                 world.vigie(&["daemon", "start"]).run().code(0);
                 if round % 25 == 0 {
                     load.never_two();
@@ -208,16 +182,16 @@ fn check_output(load: &Load, name: &str) {
 /// Keepers die, alone and together with the daemon: there are never two, and everything comes back.
 #[test]
 fn keepers_are_killed() {
-    let mut draws = Draws::new("keepers_are_killed");
+    let mut dice = Dice::of_chaos("keepers_are_killed");
     let load = Load::new();
     let world = &load.world;
     let home = world.home();
     for _ in 0..rounds() / 5 {
-        draws.moment(60);
-        let with_daemon = draws.below(3) == 0;
+        dice.moment(60);
+        let with_daemon = dice.below(3) == 0;
         let daemon = with_daemon.then(|| world.daemon());
         let names = ["steady", "crashing", "ending", "leaving", "toggled"];
-        let name = names[usize::try_from(draws.below(names.len() as u64)).expect("small")];
+        let name = *dice.pick(&names);
         // It may be between two lives.
         let keeper = world.record(name).and_then(|record| record["holder"]["keeper"]["pid"].as_u64());
         let keeper = keeper.and_then(|pid| {
@@ -264,7 +238,7 @@ fn keepers_are_killed() {
 /// Everybody wants something else of one service, while its daemon dies again and again.
 #[test]
 fn starters_race() {
-    let mut draws = Draws::new("starters_race");
+    let mut dice = Dice::of_chaos("starters_race");
     let world = World::new();
     let register = world.register("register");
     world.manifest(&format!(
@@ -292,7 +266,7 @@ fn starters_race() {
         }
         let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..rounds() / 6 {
-                draws.moment(200);
+                dice.moment(200);
                 world.daemon().kill();
                 world.vigie(&["daemon", "start"]).run().code(0);
             }

@@ -8,35 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use vigie_fake_engine::{FakeEngine, Faults};
-use vigie_real_tests::{Engine, Process, Recording, World, compare, now, of_kind, until};
+use vigie_real_tests::{Dice, Engine, Process, Recording, World, compare, of_kind, until};
 
 fn rounds() -> usize {
     std::env::var("VIGIE_CHAOS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
-}
-
-/// SplitMix64.
-struct Draws(u64);
-
-impl Draws {
-    fn new(test: &str) -> Self {
-        let given = std::env::var("VIGIE_CHAOS_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = given.unwrap_or_else(|| now().subsec_nanos().into());
-        println!("{test}: VIGIE_CHAOS_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-
-    /// Lets a random time pass, up to so many milliseconds: the moment is what is tested.
-    fn moment(&mut self, millis: u64) {
-        std::thread::park_timeout(Duration::from_micros(self.below(millis * 1000)));
-    }
 }
 
 fn kill_worker(world: &World) {
@@ -66,7 +41,7 @@ fn sound(events: &[Value]) {
 
 #[test]
 fn with_the_fake_engine() {
-    let mut draws = Draws::new("with_the_fake_engine");
+    let mut dice = Dice::of_chaos("with_the_fake_engine");
     let world = World::new();
     let engine = FakeEngine::start(Faults::default());
     engine.change(|state| state.history = Some(Vec::new()));
@@ -89,8 +64,8 @@ fn with_the_fake_engine() {
         });
         let rounds = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..rounds() {
-                draws.moment(700);
-                match draws.below(10) {
+                dice.moment(700);
+                match dice.below(10) {
                     kind @ 0..=2 => {
                         match kind {
                             0 => engine.restart(),
@@ -130,7 +105,7 @@ fn with_the_fake_engine() {
 
 #[test]
 fn with_a_real_engine() {
-    let mut draws = Draws::new("with_a_real_engine");
+    let mut dice = Dice::of_chaos("with_a_real_engine");
     let world = World::new();
     let Some(engine) = Engine::start(&world, "with_a_real_engine", &["--live-restore"]) else { return };
     let mut recordings = vec![Recording::begin(&engine.socket())];
@@ -140,23 +115,23 @@ fn with_a_real_engine() {
     for round in 0..rounds() {
         let happen = |what: &[&str]| drop(engine.docker(what).run().code(0));
         happen(&["pause", "web"]);
-        draws.moment(50);
+        dice.moment(50);
         if round % 10 == 5 {
             happen(&["unpause", "web"]);
             engine.kill_alone();
-            draws.moment(200);
+            dice.moment(200);
             engine.again();
             recordings.push(Recording::begin(&engine.socket()));
             // Whoever is away while everything else is killed shows nothing.
             world.wait_live("nas");
             continue;
         }
-        if draws.below(2) == 0 {
+        if dice.below(2) == 0 {
             kill_worker(&world);
         } else {
             kill_daemon(&world);
         }
-        draws.moment(50);
+        dice.moment(50);
         happen(&["unpause", "web"]);
         happen(&["kill", "--signal", "CONT", "web"]);
     }

@@ -15,12 +15,14 @@ use crate::{context, settings};
 /// List and change the rules by which incidents are found
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "List and change the rules by which incidents are found (vigie incidents) and told (vigie notify). Those that \
+    long_about = concat!(
+        "List and change the rules by which incidents are found (vigie incidents) and told (vigie notify). Those that \
         are always there are few; each has defaults that can be changed one by one. Whoever wants more adds rules about a \
         limit of what is measured (vigie metrics): of a service, a container or a source, above or below a value, for so long. \
-        All of it is in the database, for all projects of the user. Listing needs no daemon; what changes a rule starts it when \
-        it is not there.\n\n\
-        Exit code 2: a rule, a key or a value that does not exist.",
+        All of it is in the database, for all projects of the user. ",
+        settings::needs_no_daemon!("Listing", "a rule"),
+        "\n\nExit code 2: a rule, a key or a value that does not exist."
+    ),
     after_help = examples()
 )]
 pub(crate) struct Args {
@@ -45,7 +47,7 @@ enum Verb {
         #[arg(value_name = "NAME", value_parser = any_rule)]
         name: RuleId,
         /// metric, of, and above or below; the rest has defaults
-        #[arg(value_name = "KEY=VALUE", required = true, value_parser = setting)]
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = settings::pair)]
         settings: Vec<(String, String)>,
     },
     /// Remove rules that somebody made
@@ -60,7 +62,7 @@ enum Verb {
         #[arg(value_name = "NAME", value_parser = any_rule)]
         name: RuleId,
         /// What to change, as key=value
-        #[arg(value_name = "KEY=VALUE", required = true, value_parser = setting)]
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = settings::pair)]
         settings: Vec<(String, String)>,
     },
     /// Make a rule as it was before anybody changed it
@@ -105,11 +107,6 @@ fn rule(text: &str) -> Result<RuleName, String> {
 
 fn any_rule(text: &str) -> Result<RuleId, String> {
     text.parse().map_err(|error: RuleError| error.to_string())
-}
-
-fn setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 pub(crate) fn run(args: &Args) -> Verdict {

@@ -14,11 +14,14 @@ use crate::{context, settings};
 /// List and change settings of the whole
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "List and change settings of the whole. They are kept in the database and hold for all projects and \
-        sources of the user; what belongs to one source, rule or channel is set with that one. Listing needs no daemon; what \
-        changes a setting starts it when it is not there. A change is heard of at once and holds from the next time on that \
+    long_about = concat!(
+        "List and change settings of the whole. They are kept in the database and hold for all projects and \
+        sources of the user; what belongs to one source, rule or channel is set with that one. ",
+        settings::needs_no_daemon!("Listing", "a setting"),
+        " A change is heard of at once and holds from the next time on that \
         something is done.\n\n\
-        Exit code 2: a key or a value that does not exist.",
+        Exit code 2: a key or a value that does not exist."
+    ),
     after_help = "Examples:\n  \
         vigie settings\n  \
         vigie settings set metrics.interval=10s\n  \
@@ -44,7 +47,7 @@ enum Verb {
     /// Change some, all or none
     Set {
         /// What to change, as key=value
-        #[arg(value_name = "KEY=VALUE", required = true, value_parser = pair)]
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = settings::pair)]
         settings: Vec<(String, String)>,
     },
     /// Make some as they were before anybody changed them
@@ -53,11 +56,6 @@ enum Verb {
         #[arg(value_name = "KEY", required = true, value_parser = key)]
         keys: Vec<Key>,
     },
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn key(text: &str) -> Result<Key, String> {

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::course::fresh;
 use super::incident::{Clockwork, Standing};
 use super::limit::Bound;
 use super::measure::Kind;
 use super::rule::RuleId;
-use super::{Engine, Incident, Moment, Turn, folded, fresh, nanos};
+use super::{Engine, Incident, Moment, Turn, folded, nanos};
 use crate::clock::{Mono, Wall};
 use crate::journal::Subject;
 use crate::name::Name;

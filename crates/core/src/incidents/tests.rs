@@ -8,7 +8,9 @@ mod stories;
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::clock::Wall;
 use crate::exit::Exit;
+use crate::journal::What;
 use crate::launch::Containment;
 use crate::name::Name;
 

@@ -1,5 +1,10 @@
+use serde_json::Value;
+
 use super::*;
-use crate::launch::Origin;
+use crate::exit::Exit;
+use crate::launch::{Containment, Origin};
+use crate::name::Name;
+use crate::units::Span;
 
 fn entry(what: What) -> Entry {
     Entry::new(Wall(1), Subject::Daemon, None, what)

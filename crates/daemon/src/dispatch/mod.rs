@@ -6,6 +6,7 @@
 
 mod deferred;
 pub(crate) mod documents;
+mod durable;
 mod launches;
 mod perform;
 mod settings;
@@ -22,25 +23,22 @@ use vigie_api::status;
 use vigie_core::clock::Mono;
 use vigie_core::ghost::Ghost;
 use vigie_core::identity::{BootId, ProcKey, RunId};
-use vigie_core::journal::{Entry, Subject, What};
+use vigie_core::journal::Entry;
 use vigie_core::launch::ServiceKey;
 use vigie_core::run;
 use vigie_core::samples;
 use vigie_core::settings::Settings;
-use vigie_core::supervisor::{Action, Event, OpId, Outcome, Request, SessionId, Step, Supervisor};
+use vigie_core::supervisor::{Event, OpId, Outcome, Request, SessionId, Step, Supervisor};
 use vigie_os::clock;
 use vigie_os::lock::Lock;
 use vigie_os::place::Place;
-use vigie_store::state::DocumentChange;
-use vigie_store::writer::Batch;
-use vigie_wire::keeper;
 
 use crate::access::Access;
 use crate::children::Children;
 use crate::import::Imports;
 use crate::incidents::Incidents;
 use crate::input::{End, Input};
-use crate::ledger::{Ledger, Settled, Ticket};
+use crate::ledger::{Ledger, Settled};
 use crate::link::Links;
 use crate::log::Log;
 use crate::probe::Probes;
@@ -399,107 +397,6 @@ impl Dispatch {
         let (Some(run), Some(view)) = (self.parts.runs.get(key), self.parts.supervisor.view(key)) else { return };
         let subject = samples::Subject::service(&view.project, &key.service, view.mode.as_ref(), key);
         self.parts.sampler.add(run.id, subject, run.tree(), now);
-    }
-
-    fn carry_out(&mut self, step: Step, heard: Option<Deed>) {
-        self.deadline = step.deadline;
-        // What the supervisor decided about a run that goes on does not wait for the disk: a restart at zero delay is
-        // done before anything is written.
-        let mut after = Vec::new();
-        for action in step.actions {
-            let waits = step.durable_first && action.needs_durable_intent()
-                || matches!(action, Action::Reply { .. } | Action::Release { .. } | Action::ForgetGhost { .. });
-            if waits || self.deferred.holds_up(&action) {
-                after.push(action);
-            } else {
-                self.perform(action);
-            }
-        }
-        let mut documents = self.changed_documents(&step.changed);
-        documents.extend(self.ghost_documents(step.ghosts));
-        let ticket = self.record(step.entries, documents);
-        for deed in heard.into_iter().chain(after.into_iter().map(Deed::Action)) {
-            self.after(ticket, deed);
-        }
-    }
-
-    /// Does it as soon as what was recorded until now is durable.
-    fn after(&mut self, ticket: Ticket, deed: Deed) {
-        if self.parts.ledger.is_settled(ticket) && self.deferred.is_empty() {
-            self.do_it(deed);
-        } else {
-            self.deferred.push(ticket, deed);
-        }
-    }
-
-    fn record(&mut self, entries: Vec<Entry>, documents: Vec<DocumentChange>) -> Ticket {
-        self.parts.ledger.record(Batch { entries, documents })
-    }
-
-    fn settled(&mut self, settled: Settled) {
-        match settled {
-            Settled::Stored { anew, news } => {
-                if anew {
-                    self.parts.log.line("the journal was damaged and begun anew");
-                    let changes = self.all_documents();
-                    self.record(Vec::new(), changes);
-                }
-                self.heard(news);
-            }
-            Settled::Lost(lost) => {
-                self.parts.log.line(&format!("the journal cannot be written: {}", lost.error));
-                self.documents.forget(&lost.batch.documents);
-                let now = clock::now();
-                for entry in lost.batch.entries {
-                    if self.unsaved.len() < UNSAVED {
-                        self.unsaved.push(entry);
-                    } else {
-                        self.lost.get_or_insert((0, now.wall)).0 += 1;
-                    }
-                }
-                self.retry_at = Some(now.mono + RETRY);
-            }
-        }
-        while let Some(deed) = self.deferred.pop(|ticket| self.parts.ledger.is_settled(ticket)) {
-            self.do_it(deed);
-        }
-        self.launch_waiting();
-    }
-
-    /// Tries to store again what could not be stored.
-    fn retry(&mut self) {
-        self.retry_at = None;
-        let mut entries = std::mem::take(&mut self.unsaved);
-        if let Some((count, from)) = self.lost.take() {
-            let why = format!("the journal could not be written and {count} entries were lost");
-            let to = clock::now().wall;
-            entries.push(Entry::new(to, Subject::Daemon, None, What::Gap { from, to, why }));
-        }
-        let documents = self.all_documents();
-        self.record(entries, documents);
-    }
-
-    fn do_it(&mut self, deed: Deed) {
-        match deed {
-            Deed::Action(action) => self.perform(action),
-            Deed::Free(room) => drop(room),
-            Deed::Tell(done) => {
-                let _ = done.send(());
-            }
-            Deed::Answer { reply, changed } => {
-                let _ = reply.send(Ok(changed));
-            }
-            Deed::Post => self.post(),
-            Deed::AnswerOfSources(reply, answer) => {
-                let _ = reply.send(*answer);
-            }
-            Deed::Acknowledge { key, run, seq } => {
-                // What could not be stored is not acknowledged: the keeper keeps it for the next daemon.
-                if self.unsaved.is_empty() && self.lost.is_none() {
-                    self.parts.links.tell(&key, keeper::Request::Acknowledge { run, seq });
-                }
-            }
-        }
     }
 }
 

@@ -12,15 +12,17 @@ use vigie_store::journal::Reader;
 
 use crate::failure::{Failure, Verdict};
 use crate::out::{Screen, style};
-use crate::{context, daemon};
+use crate::{context, daemon, settings};
 
 /// Show and change where the API is served, and who may ask
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Show and change where the daemon serves its HTTP API (docs/api.md). It always does at a Unix socket that only \
+    long_about = concat!(
+        "Show and change where the daemon serves its HTTP API (docs/api.md). It always does at a Unix socket that only \
         its user can open. On request it also does at a loopback port, where every request needs a token: others of this \
-        machine, and pages in a browser, can connect there. Without a verb: show where, and the tokens.\n\n\
-        Showing needs no daemon; what changes something starts it when it is not there.",
+        machine, and pages in a browser, can connect there. Without a verb: show where, and the tokens.\n\n",
+        settings::needs_no_daemon!("Showing", "something")
+    ),
     after_help = "Examples:\n  \
         vigie api\n  \
         vigie api listen 127.0.0.1:7777\n  \

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     #[arg(value_name = "NAME", value_parser = super::name)]
     name: Name,
     /// What to change, as key=value
-    #[arg(value_name = "KEY=VALUE", required = true, value_parser = pair)]
+    #[arg(value_name = "KEY=VALUE", required = true, value_parser = crate::settings::pair)]
     settings: Vec<(String, String)>,
 }
 
@@ -36,11 +36,6 @@ fn examples() -> String {
     }
     text.truncate(text.trim_end().len());
     text
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 pub(super) fn run(args: &Args) -> Verdict {
