@@ -165,6 +165,9 @@ fn one_that_does_not_read_is_told_what_it_missed() {
     assert!(heard.windows(2).all(|two| two[0] < two[1] || two == [0, 0]), "in order, each once");
     let last = world.events().last().and_then(|entry| entry["seq"].as_u64()).expect("a number");
     let events = deaf.wait("the end, at last", |events| (ids(events).last() == Some(&last)).then(|| events.to_vec()));
+    let all: Vec<u64> = world.events().iter().filter_map(|entry| entry["seq"].as_u64()).collect();
+    let heard: Vec<u64> = heard.into_iter().filter(|id| *id > 0).collect();
+    assert_eq!(heard, all[..heard.len()], "who reads got every entry");
     let resyncs: Vec<&Event> = events.iter().filter(|event| event.name == "resync").collect();
     assert_eq!(resyncs.len(), 1, "{}", deaf.text().len());
     assert_eq!(resyncs[0].data["why"], "slow");
@@ -177,6 +180,42 @@ fn one_that_does_not_read_is_told_what_it_missed() {
     assert!(missed > 1_000, "the gap can be read: {missed}");
     let metrics = site.get("/metrics").text();
     assert!(metrics.contains("\nvigie_api_stream_resyncs_total 1\n"), "{metrics}");
+}
+
+/// What is set is the same for whoever asks, and a change that is refused changes nothing.
+#[test]
+fn settings_are_the_same_for_the_command_and_the_api() {
+    let world = World::new();
+    world.vigie(&["daemon", "start"]).run().code(0);
+    let site = socket(&world);
+    let both = |value: &str, changed: bool| {
+        let told = site.get_json("/v1/settings");
+        let shown = world.vigie(&["settings", "--json"]).run().code(0).text();
+        assert_eq!(told, serde_json::from_str::<Value>(&shown).expect("JSON"));
+        let settings = told["settings"].as_array().expect("a list");
+        let one = settings.iter().find(|one| one["key"] == "metrics.interval").expect("it is there");
+        assert_eq!((&one["value"], &one["changed"]), (&json!(value), &json!(changed)), "{one:#}");
+        one["default"].as_str().expect("a text").to_owned()
+    };
+    let set = |pairs: Value| site.post("/v1/settings", &json!({"change": "set", "settings": pairs}).to_string()).status;
+    assert_eq!(set(json!([["metrics.interval", "2m"]])), 200);
+    let default = both("2m", true);
+    for wrong in [
+        json!([["metrics.interval", "soon"]]),
+        json!([["no.such", "1s"]]),
+        json!([["metrics.interval", "3m"], ["disk.interval", "never ever"]]),
+        json!([["metrics.interval"]]),
+    ] {
+        assert_eq!(set(wrong.clone()), 400, "{wrong}");
+        both("2m", true);
+    }
+    world.vigie(&["settings", "set", "metrics.interval=3m"]).run().code(0);
+    both("3m", true);
+    world.vigie(&["settings", "set", "metrics.interval=soon"]).run().code(2);
+    both("3m", true);
+    let reset = json!({"change": "reset", "keys": ["metrics.interval"]}).to_string();
+    assert_eq!(site.post("/v1/settings", &reset).status, 200);
+    both(&default, false);
 }
 
 /// R12.4: who may ask what at a port.
