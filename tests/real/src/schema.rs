@@ -41,13 +41,14 @@ impl<'a> Schemas<'a> {
                 "enum" if !meant.as_array().is_some_and(|all| all.contains(value)) => {
                     wrong.push(format!("{place}: {value} is none of {meant}"));
                 }
-                "minimum" if value.as_f64() < meant.as_f64() => {
+                // A limit is about numbers, a pattern about texts: of other values they say nothing.
+                "minimum" if value.is_number() && value.as_f64() < meant.as_f64() => {
                     wrong.push(format!("{place}: {value} is below {meant}"));
                 }
-                "maximum" if value.as_f64() > meant.as_f64() => {
+                "maximum" if value.is_number() && value.as_f64() > meant.as_f64() => {
                     wrong.push(format!("{place}: {value} is above {meant}"));
                 }
-                "pattern" if !value.as_str().is_some_and(|text| matches(meant.as_str().unwrap_or_default(), text)) => {
+                "pattern" if value.as_str().is_some_and(|text| !matches(meant.as_str().unwrap_or_default(), text)) => {
                     wrong.push(format!("{place}: {value} does not match {meant}"));
                 }
                 "minLength" | "maxLength" => {
@@ -299,9 +300,16 @@ fn fits(pattern: &str, text: &str) -> bool {
         None => (1, 1, rest),
     };
     let of_class = |character: char| {
-        let bytes: Vec<char> = class.chars().collect();
-        let range = |three: &[char]| three[1] == '-' && three[0] <= character && character <= three[2];
-        (bytes.len() > 1 && bytes.windows(3).any(range)) || bytes.contains(&character)
+        let mut members: Vec<char> = class.chars().collect();
+        // The `-` at an end is one of them, that between two is none.
+        while let Some(place) = (1..members.len().saturating_sub(1)).find(|place| members[*place] == '-') {
+            let (first, last) = (members[place - 1], members[place + 1]);
+            if (first..=last).contains(&character) {
+                return true;
+            }
+            members.drain(place - 1..=place + 1);
+        }
+        members.contains(&character)
     };
     let run = text.chars().take_while(|character| of_class(*character)).take(most).count();
     (least..=run).rev().any(|count| {

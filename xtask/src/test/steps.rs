@@ -88,11 +88,12 @@ fn sim(suite: &Suite<'_>) -> Result<Outcome, Failure> {
 
 fn real(suite: &Suite<'_>) -> Result<Outcome, Failure> {
     let names = chapters(suite)?;
-    of_real(suite, names.iter().map(String::as_str).filter(|name| *name != CHAOS))
+    // What they share has tests of its own.
+    of_real(suite, &["--lib"], names.iter().map(String::as_str).filter(|name| *name != CHAOS))
 }
 
 fn chaos(suite: &Suite<'_>) -> Result<Outcome, Failure> {
-    of_real(suite, [CHAOS].into_iter())
+    of_real(suite, &[], [CHAOS].into_iter())
 }
 
 /// As ordinary users these tests say of most states why they cannot be made.
@@ -113,8 +114,8 @@ fn chapters(suite: &Suite<'_>) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
-fn of_real<'n>(suite: &Suite<'_>, names: impl Iterator<Item = &'n str>) -> Result<Outcome, Failure> {
-    let mut arguments = vec!["-p", REAL];
+fn of_real<'n>(suite: &Suite<'_>, more: &[&'n str], names: impl Iterator<Item = &'n str>) -> Result<Outcome, Failure> {
+    let mut arguments = [&["-p", REAL], more].concat();
     for name in names {
         arguments.extend(["--test", name]);
     }
