@@ -3,7 +3,8 @@
 //! One deed is many events: a stop is `kill`, perhaps a second one, `die`, `stop`; a restart has `start` and `restart` behind
 //! them. A [`ContainerTrack`] follows one container through them. What decides is whether somebody asked for an end: a signal
 //! that ends came shortly before it, or `stop` shortly after it. An end that nobody asked for, with an exit code that is not 0,
-//! is a crash. Whether the engine then starts it again shows when it does.
+//! is a crash. Whether the engine then starts it again shows when it does. Whoever stops a container has seen to it: what it
+//! did before does not count when it is started again.
 //!
 //! An engine starts a container that crashes again after 100 ms, and each time it waits twice as long, up to a minute; what
 //! ran for ten seconds begins at 100 ms again. So five ends in a minute are there after two seconds, the tenth comes after
@@ -131,7 +132,7 @@ impl ContainerTrack {
             }
             "die" => self.died(at, entry, *exit_code, *oom == Some(true), rules, failing),
             "stop" => {
-                self.take_back(at);
+                self.ends.clear();
                 self.kill = Some((at, None));
                 vec![over(Cause::Failing, "somebody stopped it"), over(Cause::Health, "somebody stopped it")]
             }
@@ -143,12 +144,12 @@ impl ContainerTrack {
                 }
                 self.oom = Some(at);
                 let text = describe(entry);
-                vec![Sign::Raise { rule: RuleName::ContainerOom, text, count: 1 }, no_more_oom()]
+                vec![Sign::raise(RuleName::ContainerOom, text, 1), no_more_oom()]
             }
             "health_status" => match health.as_deref() {
                 Some("unhealthy") => {
                     let text = "its health check fails".to_owned();
-                    vec![Sign::Raise { rule: RuleName::Degraded, text, count: 1 }]
+                    vec![Sign::raise(RuleName::Degraded, text, 1)]
                 }
                 Some("healthy") => vec![Sign::better(Cause::Health, "it is healthy again")],
                 _ => Vec::new(),
@@ -171,18 +172,11 @@ impl ContainerTrack {
         let was_up = |end: &End| self.started.is_some() && end.at.after(at).is_none();
         let last = self.ends.back().filter(|end| end.at.beside(at) && !was_up(end)).copied();
         if last.is_some_and(|end| leads_to(signal, Some(end.code))) {
-            self.ends.pop_back();
+            self.ends.clear();
             return vec![Sign::Over { cause: Cause::Failing, why: "somebody stopped it".to_owned() }];
         }
         self.kill = Some((at, signal));
         Vec::new()
-    }
-
-    /// The last end was asked for after all.
-    fn take_back(&mut self, stopped: Time) {
-        if self.ends.back().is_some_and(|end| end.at.beside(stopped)) {
-            self.ends.pop_back();
-        }
     }
 
     fn died(
@@ -201,13 +195,14 @@ impl ContainerTrack {
             self.started = None;
         }
         if kill.is_some_and(|(_, signal)| leads_to(signal, code)) {
+            self.ends.clear();
             return vec![Sign::Over { cause: Cause::Failing, why: "somebody stopped it".to_owned() }, ended()];
         }
         let told = self.oom.take().is_some_and(|oom| oom.beside(at));
         if rules.known(RuleName::ContainerOom).on && code == Some(KILLED) && (oom || told) {
             // The same as what was told just now.
             let count = u64::from(!told);
-            let raise = Sign::Raise { rule: RuleName::ContainerOom, text: describe(entry), count };
+            let raise = Sign::raise(RuleName::ContainerOom, describe(entry), count);
             return vec![Sign::Worse(Cause::Failing), raise, no_more_oom(), ended()];
         }
         let code = match code {
@@ -238,9 +233,9 @@ impl ContainerTrack {
         match first {
             Some(span) if loops.on && self.ends.len() >= loops.exits as usize => {
                 let count = self.ends.len() as u64;
-                Sign::Raise { rule: RuleName::CrashLoop, text: loop_text(count, span, text), count }
+                Sign::Raise { rule: RuleName::CrashLoop, text: loop_text(count, span, text), count, span }
             }
-            _ => Sign::Raise { rule: RuleName::ContainerExited, text: text.to_owned(), count: 1 },
+            _ => Sign::raise(RuleName::ContainerExited, text.to_owned(), 1),
         }
     }
 

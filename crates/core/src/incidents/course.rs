@@ -1,10 +1,12 @@
 //! The course of one incident: it is raised, told of again, opens, and is over.
 
+use std::time::Duration;
+
 use crate::clock::{Mono, Wall};
 use crate::identity::RunId;
 use crate::journal::{Entry, Subject, What};
 
-use super::signs::loop_text;
+use super::signs::{loop_text, nanos};
 use super::{Cause, Clockwork, Engine, Incident, Moment, RuleId, RuleName, Severity, Standing, Turn, shown};
 
 impl Engine {
@@ -18,7 +20,7 @@ impl Engine {
         &mut self,
         name: RuleName,
         text: String,
-        count: u64,
+        (count, span): (u64, Duration),
         key: (Subject, Cause),
         when: Mono,
         entry: &Entry,
@@ -42,7 +44,10 @@ impl Engine {
         } else {
             let before = self.live.remove(&key);
             let returned = before.is_some();
-            let incident = before.unwrap_or_else(|| fresh(&entry.subject, name.into(), rule.severity, entry.at, when));
+            // Its story begins with the first of its signs.
+            let (since, first) = (entry.at.0.saturating_sub(nanos(span)), when.0.saturating_sub(nanos(span)));
+            let incident =
+                before.unwrap_or_else(|| fresh(&entry.subject, name.into(), rule.severity, Wall(since), Mono(first)));
             let clock =
                 Clockwork { raise_at: Some(when + rule.hold), clear_at: None, clear_why: None, ..incident.clock };
             // One that comes back before its end was told goes on where it was.

@@ -280,7 +280,9 @@ impl Engine {
     fn apply(&mut self, sign: Sign, subject: &Subject, when: Mono, entry: &Entry, at: Moment, turn: &mut Turn) {
         let of = |cause| (subject.clone(), cause);
         match sign {
-            Sign::Raise { rule, text, count } => self.raise(rule, text, count, of(rule.cause()), when, entry, at, turn),
+            Sign::Raise { rule, text, count, span } => {
+                self.raise(rule, text, (count, span), of(rule.cause()), when, entry, at, turn);
+            }
             Sign::More { cause, text } => self.more(of(cause), text, 1, when, entry),
             Sign::Better { cause, why, least } => {
                 let Some(incident) = self.standing(&of(cause.clone())) else { return };

@@ -31,6 +31,8 @@ pub(super) enum Sign {
         text: String,
         /// How many signs this is.
         count: u64,
+        /// How long before it the first of them was.
+        span: Duration,
     },
     /// One more sign of what is open already; else it means nothing.
     More {
@@ -77,6 +79,11 @@ pub(super) enum Fate {
 }
 
 impl Sign {
+    /// It is true, by signs that are seen now.
+    pub(super) fn raise(rule: RuleName, text: String, count: u64) -> Self {
+        Self::Raise { rule, text, count, span: Duration::ZERO }
+    }
+
     /// It is over, unless something is heard for as long as the rule demands.
     pub(super) fn better(cause: Cause, why: &str) -> Self {
         Self::Better { cause, why: why.to_owned(), least: Duration::ZERO }
@@ -117,7 +124,7 @@ impl Track {
         }
         let better = Sign::better;
         let over = |cause, why: String| Sign::Over { cause, why };
-        let raise = |rule, count| Sign::Raise { rule, text: describe(entry), count };
+        let raise = |rule, count| Sign::raise(rule, describe(entry), count);
         match &entry.what {
             What::Started { .. } | What::AdoptedStray { .. } if !is_late(failing) => {
                 vec![better(Cause::Failing, "it stays up again")]
@@ -239,7 +246,7 @@ impl Track {
         }
         let count = self.ends.len() as u64;
         let span = self.ends.front().map_or(Duration::ZERO, |first| at.since(*first));
-        vec![Sign::Raise { rule: RuleName::CrashLoop, text: loop_text(count, span, &ended), count }]
+        vec![Sign::Raise { rule: RuleName::CrashLoop, text: loop_text(count, span, &ended), count, span }]
     }
 }
 

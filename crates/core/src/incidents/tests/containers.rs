@@ -139,6 +139,34 @@ fn two_hundred_exits() {
     assert_eq!(bench.engine.deadline(bench.at()), None, "nothing is waited for");
 }
 
+/// Whoever stops a container has seen to it: one crash after it was started again is one crash.
+#[test]
+fn a_stop_is_a_new_beginning() {
+    for stop in [&["kill 15", "die 143", "stop"][..], &["kill 9", "die 137"], &["stop"]] {
+        let mut bench = Bench::new();
+        bench.docker(&["create", "start"]);
+        bench.back_off(6, 0.01);
+        assert_eq!(bench.messages.len(), 1, "{stop:?}");
+        bench.docker(stop);
+        assert_eq!(bench.told(), [(Occasion::Opened, 5), (Occasion::Resolved, 6)], "{stop:?}");
+        bench.pass(1.0);
+        bench.docker(&["start", "die 7", "start"]);
+        bench.pass(1.0);
+        assert_eq!(bench.engine.live().filter(|incident| incident.opened.is_some()).count(), 0, "{stop:?}");
+    }
+}
+
+/// The time that a crash loop tells is that since the first end, however many are counted.
+#[test]
+fn how_long_a_loop_lasts() {
+    let mut bench = Bench::new();
+    bench.docker(&["create", "start"]);
+    bench.back_off(5, 0.01);
+    bench.back_off(1, 0.01);
+    let incident = bench.engine.live().next().expect("one");
+    assert_eq!(incident.text, "crash loop: 6 ends in 3.1s, the last: exited with code 7");
+}
+
 /// What ran for ten seconds is started again after 100 ms.
 #[test]
 fn loops_of_every_pace() {
