@@ -129,14 +129,34 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     }
 }
 
-/// Writes a size in the largest unit that keeps it exact, else in bytes: `64MiB`.
-pub fn format_size(bytes: u64) -> String {
-    for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)] {
-        if bytes >= 1 << shift && bytes.is_multiple_of(1 << shift) {
-            return format!("{}{unit}", bytes >> shift);
+/// Reads a size that has its unit: where a bare number may as well be meant as something else.
+///
+/// # Errors
+/// As of [`parse_size`], and when there is no unit.
+pub fn parse_size_with_unit(text: &str) -> Result<u64, UnitError> {
+    match parse_size(text) {
+        Ok(bytes) if bytes > 0 && text.ends_with(|last: char| last.is_ascii_digit() || last == '.') => {
+            Err(UnitError { text: text.to_owned(), what: "size", hint: "it needs a unit: 64MiB, 1.5GiB, 200GB, 10B" })
         }
+        read => read,
     }
-    format!("{bytes}B")
+}
+
+/// Writes a size in the largest unit that keeps it exact, else in bytes: `64MiB`, `200GB`.
+pub fn format_size(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 8] = [
+        ("TiB", 1 << 40),
+        ("TB", 1_000_000_000_000),
+        ("GiB", 1 << 30),
+        ("GB", 1_000_000_000),
+        ("MiB", 1 << 20),
+        ("MB", 1_000_000),
+        ("KiB", 1 << 10),
+        ("kB", 1_000),
+    ];
+    let exact = UNITS.into_iter().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
+    let (unit, size) = exact.unwrap_or(("B", 1));
+    format!("{}{unit}", bytes / size)
 }
 
 /// A duration that travels as text (`"5s"`).
@@ -234,6 +254,18 @@ mod tests {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
         assert_eq!(format_size(64 << 20), "64MiB");
-        assert_eq!(format_size(1500), "1500B");
+        for (bytes, text) in [
+            (0, "0B"),
+            (1500, "1500B"),
+            (3 << 29, "1536MiB"),
+            (1_000, "1kB"),
+            (64 << 10, "64KiB"),
+            (400_000_000_000, "400GB"),
+            (1 << 40, "1TiB"),
+        ] {
+            assert_eq!(format_size(bytes), text);
+            assert_eq!(parse_size_with_unit(text), Ok(bytes));
+        }
+        assert_eq!((parse_size_with_unit("0"), parse_size_with_unit("90").is_err()), (Ok(0), true));
     }
 }

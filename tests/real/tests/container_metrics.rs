@@ -70,7 +70,12 @@ fn looked_at(world: &World, target: &str) {
             .out()
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter_map(|report| Some(seconds(series(&report["subjects"][0], "memory_bytes")["last_at"].as_str()?)))
+            .filter_map(|report| {
+                // At first there is nothing.
+                let all = report["subjects"][0]["metrics"].as_array()?;
+                let memory = all.iter().find(|series| series["metric"] == "memory_bytes")?;
+                Some(seconds(memory["last_at"].as_str()?))
+            })
             .collect();
         seen.dedup();
         // Three looks within less than ten seconds, the shortest interval that there is.
@@ -150,6 +155,19 @@ fn a_container_is_measured_and_remembered() {
     assert_eq!(all["subjects"].as_array().map(Vec::len), Some(1), "{all:#}");
     world.vigie(&["source", "rm", "nas"]).run().code(0);
     assert_eq!(subjects(&world, "container:web")[0]["container_id"], id.as_str(), "also without the source");
+}
+
+/// R11.3: whoever is looked at does not wait for the next round, however far that is.
+#[test]
+fn one_that_is_younger_than_the_last_round() {
+    let Some((world, engine, _)) = begin("one_that_is_younger_than_the_last_round") else { return };
+    world.vigie(&["settings", "set", "metrics.interval=5m"]).run().code(0);
+    cycle_after(&world, &Value::Null);
+    engine.run("young", &["--network", "none"], &["sleep", "1000"]);
+    until("it is known", || {
+        (world.vigie(&["metrics", "container:young"]).run().status.code() == Some(0)).then_some(())
+    });
+    looked_at(&world, "container:young");
 }
 
 /// R11.2, R11.6: `kill -9` of worker and daemon; switches and pauses touch only whom they concern.

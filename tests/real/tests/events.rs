@@ -39,7 +39,16 @@ fn followed_and_in_parts() {
     let follow = world.vigie(&["events", "-f", "--json"]).start();
     world.vigie(&["up", "-d"]).run().code(0);
     follow.wait_out("\"kind\":\"ready\"");
-    world.vigie(&["restart", "a", "--yes"]).run().code(0);
+    // Nothing of before, all of since.
+    let count = world.events().len() as u64;
+    let new = world.vigie(&["events", "-f", "-n", "0", "--json"]).start();
+    until("what comes is shown", || {
+        world.vigie(&["restart", "a", "--yes"]).run().code(0);
+        (!new.lines().is_empty()).then_some(())
+    });
+    let first: Value = serde_json::from_str(&new.lines()[0]).expect("JSON");
+    assert!(first["seq"].as_u64().is_some_and(|seq| seq > count), "{first:#}");
+    new.kill();
     world.daemon().kill();
     world.vigie(&["daemon", "start"]).run().code(0);
     follow.wait_out("\"kind\":\"adopted\"");

@@ -90,17 +90,19 @@ pub(crate) fn run(args: &Args) -> Verdict {
         let mut lines = Vec::new();
         match &reader {
             Some(reader) => {
+                let known = reader.last_seq()?;
                 let found = reader.read(&query)?;
-                if let Some(last) = found.last() {
-                    query = Query { after: last.seq, ..all.clone() };
-                }
+                // Also where nothing was found, or nothing asked for: what comes is behind it.
+                let after = found.last().map_or(known, |last| last.seq.max(known));
+                query = Query { after, ..all.clone() };
                 lines.extend(found.iter().map(|stored| JournalLine::new(stored.seq, &stored.entry)));
             }
             None if !args.follow && !place.services_dir().exists() => {
                 eprintln!("nothing has happened yet");
                 return Ok(0);
             }
-            None => {}
+            // Whatever will be there is new.
+            None => query = all.clone(),
         }
         if std::mem::take(&mut first) {
             for entry in unjournalled(&place, reader.as_ref(), args.since)? {

@@ -142,6 +142,13 @@ impl Pace {
         self.every = every;
     }
 
+    /// The next beat is now, unless something goes on, or the engine does not answer.
+    pub fn hurry(&mut self, now: Mono) {
+        if self.failures == 0 && self.until.is_none() {
+            self.next = self.next.min(now);
+        }
+    }
+
     /// Between two beats.
     pub fn every(&self) -> Duration {
         self.every

@@ -9,7 +9,7 @@ use crate::docker::endpoint::Endpoint;
 use crate::docker::filter::Filters;
 use crate::name::Name;
 use crate::text::OsText;
-use crate::units::{Span, format_size, parse_size};
+use crate::units::{Span, format_size, parse_size_with_unit};
 
 /// How seldom and how often an engine may be polled.
 pub const POLL: std::ops::RangeInclusive<u64> = 30..=300;
@@ -167,7 +167,7 @@ impl FromStr for Full {
                 Ok(percent @ 1..=99) => Ok(Self::Percent(percent)),
                 _ => Err(wrong()),
             },
-            None => match parse_size(text) {
+            None => match parse_size_with_unit(text) {
                 Ok(bytes) if bytes > 0 => Ok(Self::Bytes(bytes)),
                 _ => Err(wrong()),
             },
@@ -177,14 +177,9 @@ impl FromStr for Full {
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Disks are sold, and engines count, in powers of ten.
-        const DECIMAL: [(u64, &str); 3] = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB")];
         match self {
             Self::Percent(percent) => write!(f, "{percent}%"),
-            Self::Bytes(bytes) => match DECIMAL.into_iter().find(|(unit, _)| bytes.is_multiple_of(*unit)) {
-                Some((unit, name)) => write!(f, "{}{name}", bytes / unit),
-                None => f.write_str(&format_size(*bytes)),
-            },
+            Self::Bytes(bytes) => f.write_str(&format_size(*bytes)),
         }
     }
 }
@@ -298,6 +293,7 @@ mod tests {
             (pairs(&[("metrics", "off"), ("disc", "on")]), "disk-above"),
             (pairs(&[("metrics", "off"), ("disk", "yes")]), "on or off"),
             (pairs(&[("events", "off"), ("disk-above", "100%")]), "90%"),
+            (pairs(&[("disk-above", "90")]), "90%"),
         ] {
             let error = source.set(&settings).expect_err("refused");
             assert!(error.contains(why), "{error}");
@@ -319,13 +315,13 @@ mod tests {
 
     #[test]
     fn how_full_is_written() {
-        for (text, shown) in [("90%", "90%"), ("200GB", "200GB"), ("1.5TB", "1500GB"), ("64MiB", "64MiB"), ("7", "7B")]
+        for (text, shown) in [("90%", "90%"), ("200GB", "200GB"), ("1.5TB", "1500GB"), ("64MiB", "64MiB"), ("7B", "7B")]
         {
             let full: Full = text.parse().expect("understood");
             assert_eq!(full.to_string(), shown);
             assert_eq!(full.to_string().parse(), Ok(full));
         }
-        for text in ["", "%", "0%", "100%", "x", "0", "-1GB", "1.5%"] {
+        for text in ["", "%", "0%", "100%", "x", "0", "7", "-1GB", "1.5%"] {
             assert!(text.parse::<Full>().is_err(), "{text}");
         }
     }

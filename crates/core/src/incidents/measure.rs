@@ -2,7 +2,7 @@
 
 use super::rules::{did_you_mean, nearest};
 use crate::samples::{Metric, Unit, reading};
-use crate::units::parse_size;
+use crate::units::parse_size_with_unit;
 
 /// Of whom something is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +102,7 @@ impl Measure {
             }
             Unit::Count => (plain(text), "a number, as 200"),
             Unit::Bytes | Unit::BytesPerSecond => {
-                let size = parse_size(text.strip_suffix("/s").unwrap_or(text));
+                let size = parse_size_with_unit(text.strip_suffix("/s").unwrap_or(text));
                 return size.map_err(|error| error.to_string());
             }
         };

@@ -71,10 +71,10 @@ impl View<'_> {
     }
 
     /// Those that are or were called so. Of several of one source, one after the other, those are shown of which something was
-    /// measured in the time that is looked at, and the last in any case.
+    /// measured in the time that is looked at, and the last in any case. Of several sources, the one that has it now.
     ///
     /// # Errors
-    /// Exit code 8 when there is none, 2 when several sources have one.
+    /// Exit code 8 when there is none, 2 when several sources have one, or had one and none has it now.
     pub(super) fn container(
         &self,
         known: Vec<Known>,
@@ -84,6 +84,15 @@ impl View<'_> {
         let all = self.known_containers(known)?.into_iter();
         let mut found: Vec<((Name, String), One)> =
             all.filter(|((of, id), one)| source.is_none_or(|source| source == of) && one.is_called(id, name)).collect();
+        // Whoever has it now is meant, not one that was removed.
+        let now: BTreeSet<Name> = found
+            .iter()
+            .filter(|(_, one)| one.present.as_deref() == Some(name))
+            .map(|((source, _), _)| source.clone())
+            .collect();
+        if now.len() == 1 {
+            found.retain(|((source, _), _)| now.contains(source));
+        }
         let sources: BTreeSet<&Name> = found.iter().map(|((source, _), _)| source).collect();
         if sources.len() > 1 {
             let names: Vec<String> = sources.iter().map(|source| format!("container:{source}/{name}")).collect();

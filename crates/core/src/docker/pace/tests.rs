@@ -27,6 +27,22 @@ fn it_beats_from_its_first_beat_on() {
     assert_eq!((pace.cycles(), pace.skipped(), pace.failures()), (5, 0, 0));
 }
 
+#[test]
+fn a_hurried_beat_is_now() {
+    let mut pace = pace(300);
+    assert_eq!(pace.step(at(0)), Some(Do::Measure));
+    pace.hurry(at(1));
+    assert_eq!((pace.due(), pace.step(at(1))), (at(15), None), "one goes on");
+    pace.over(true, at(2));
+    pace.hurry(at(3));
+    assert_eq!((pace.due(), pace.step(at(3))), (at(3), Some(Do::Measure)));
+    pace.over(false, at(4));
+    let due = pace.due();
+    pace.hurry(at(5));
+    assert_eq!(pace.due(), due, "one that does not answer is knocked at when it is time");
+    assert_eq!(pace.skipped(), 0);
+}
+
 /// A cycle that goes on is followed by none before it is over.
 #[test]
 fn beats_are_skipped_and_counted() {

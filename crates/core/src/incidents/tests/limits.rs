@@ -197,7 +197,10 @@ fn only_whom_it_means() {
         ("container:ef", "memory_bytes", &["container:lab/ef"]),
     ] {
         let mut bench = Bench::new();
-        bench.add("r", &format!("metric={metric} of={pattern} above=50"));
+        bench.add(
+            "r",
+            &format!("metric={metric} of={pattern} above={}", if metric == "memory_bytes" { "50B" } else { "50" }),
+        );
         bench.measure(5, &rows);
         let found: BTreeSet<String> = bench.engine.live().map(|incident| incident.subject.to_string()).collect();
         assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), wanted, "{pattern}");
@@ -362,7 +365,7 @@ fn how_a_bound_is_chosen() {
     for (measure, side, raise, values) in [
         (metric("disk_used_percent"), Side::Above, "85", [(80_000, "clear"), (80_001, "between"), (85_001, "beyond")]),
         (metric("disk_used_percent"), Side::Above, "4%", [(2_000, "clear"), (2_001, "between"), (4_001, "beyond")]),
-        (metric("memory_bytes"), Side::Above, "100", [(90, "clear"), (100, "between"), (101, "beyond")]),
+        (metric("memory_bytes"), Side::Above, "100B", [(90, "clear"), (100, "between"), (101, "beyond")]),
         (metric("threads"), Side::Below, "10", [(11, "clear"), (10, "between"), (9, "beyond")]),
         (metric("threads"), Side::Above, "0", [(0, "clear"), (0, "clear"), (1, "beyond")]),
     ] {

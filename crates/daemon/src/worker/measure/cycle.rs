@@ -84,6 +84,11 @@ pub(super) async fn measure(source: Source, kit: Option<Box<Kit>>) -> Turn {
 }
 
 impl Kit {
+    /// Whether it ran at the last cycle.
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.names.contains_key(id)
+    }
+
     /// Nobody looks any more.
     pub(super) fn look_away(&mut self) {
         self.streams.clear();

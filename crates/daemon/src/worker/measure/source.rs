@@ -71,6 +71,8 @@ impl Drop for Job {
 #[derive(Default)]
 struct Looked {
     containers: BTreeSet<String>,
+    /// Those that are younger than the last cycle. Each hurries the next one once: one that does not run is in none.
+    young: BTreeSet<String>,
     until: Mono,
     next: Mono,
     goes_on: Option<Job>,
@@ -185,6 +187,7 @@ impl Shell {
         }
         if self.looked.until <= now {
             self.looked.containers.clear();
+            self.looked.young.clear();
             self.looked.next = now;
         }
         self.looked.containers.extend(look.containers.into_iter().take(LOOKED_AT_MOST));
@@ -192,6 +195,13 @@ impl Shell {
             self.looked.containers.pop_last();
         }
         self.looked.until = now + look.length.0;
+        let Some(kit) = &self.kit else { return };
+        let unknown = self.looked.containers.iter().filter(|id| !kit.knows(id));
+        let young: Vec<String> = unknown.filter(|id| !self.looked.young.contains(*id)).cloned().collect();
+        if let Some(pace) = self.containers.as_mut().filter(|_| !young.is_empty()) {
+            pace.hurry(now);
+            self.looked.young.extend(young);
+        }
     }
 
     fn due(&self) -> Option<Mono> {
