@@ -61,28 +61,38 @@ pub enum Pace {
 /// So many distances before and behind one tell what is usual there.
 const NEIGHBOURS: usize = 3;
 
-/// How long each row speaks from its moment on, in milliseconds.
-fn reaches(points: &[Point], pace: Pace) -> Vec<u64> {
+/// How far after each row the next may be without a gap, in milliseconds: what two neighbours say of the distance between
+/// them is the larger of both. Where nobody knows the pace, what is usual before a distance, or behind it, tells: a pace that
+/// somebody changed is usual on one side of it, a gap on none.
+fn reaches(points: &[Point], pace: Pace) -> Vec<Reach> {
     let is_fine = pace == Pace::Fine || points.len() < 3 || !points.iter().all(|point| point.bucket);
     if is_fine {
-        return points.iter().map(Point::reach).collect();
+        return points.iter().map(|point| Reach { before: point.reach(), behind: point.reach() }).collect();
     }
     let distances: Vec<u64> = points.windows(2).map(|pair| pair[1].at.distance(pair[0].at)).collect();
-    let usual = |place: usize| {
-        let place = place.min(distances.len() - 1);
-        let mut around: Vec<u64> = (place.saturating_sub(NEIGHBOURS)..=place + NEIGHBOURS)
-            .filter(|other| *other != place)
-            .filter_map(|other| distances.get(other).copied())
-            .collect();
+    let usual = |around: &[u64], span: u64| {
+        let mut around = around.to_vec();
         around.sort_unstable();
-        around.get(around.len() / 2).copied().unwrap_or(0)
+        let usual = around.get(around.len().saturating_sub(1) / 2).copied().unwrap_or(0);
+        // A look may be late, and one may fail.
+        if usual <= span { span.saturating_mul(2) } else { usual.saturating_mul(2).saturating_add(span) }
     };
-    // A look may be late, and one may fail.
-    let reach = |(place, point): (usize, &Point)| match usual(place) {
-        usual if usual <= point.span => point.span.saturating_mul(2),
-        usual => usual.saturating_mul(2).saturating_add(point.span),
+    let reach = |(place, point): (usize, &Point)| {
+        // The distance before the point has the number before its own, that behind it its own.
+        let earlier = &distances[place.saturating_sub(NEIGHBOURS)..place];
+        let later = &distances[place.min(distances.len())..(place + NEIGHBOURS).min(distances.len())];
+        Reach { before: usual(later, point.span), behind: usual(earlier, point.span) }
     };
     points.iter().enumerate().map(reach).collect()
+}
+
+/// How far the neighbours of a row may be, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Reach {
+    /// The one before it, by what is usual behind it.
+    before: u64,
+    /// The next one, by what is usual before it.
+    behind: u64,
 }
 
 /// The gaps of a series between `from` and `until`. `points` are ascending. What lies before `born`, the first sample that the
@@ -96,7 +106,7 @@ pub fn gaps(points: &[Point], from: Moment, until: Moment, born: Moment, pace: P
     let mut gaps = Vec::new();
     let due = if first.bucket {
         // What reaches over a bucket, reaches backwards, too.
-        let more = reaches[0].saturating_sub(first.span);
+        let more = reaches[0].before.saturating_sub(first.span);
         Moment(from.0 - from.0 % first.span.max(1)).after(more + 1)
     } else {
         from.after(first.reach() + 1)
@@ -106,11 +116,11 @@ pub fn gaps(points: &[Point], from: Moment, until: Moment, born: Moment, pace: P
     }
     for (pair, reach) in points.windows(2).zip(reaches.windows(2)) {
         let (before, after) = (&pair[0], &pair[1]);
-        if after.begins || before.at.after(reach[0].max(reach[1])) < after.at {
+        if after.begins || before.at.after(reach[0].behind.max(reach[1].before)) < after.at {
             gaps.push(Gap { from: before.end(), until: after.at });
         }
     }
-    if last.at.after(reaches.last().copied().unwrap_or(0)) < until {
+    if last.at.after(reaches.last().map_or(0, |reach| reach.behind)) < until {
         gaps.push(Gap { from: last.end(), until });
     }
     gaps

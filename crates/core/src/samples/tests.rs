@@ -230,6 +230,11 @@ fn what_is_measured_seldom_has_gaps_of_its_own_length() {
     // Twice a minute, one look of which failed; then every five minutes, after somebody changed that.
     assert_eq!(found(&[0, 1, 2, 4, 5, 6, 7, 8, 13, 18, 23, 28], 30), []);
     assert_eq!(found(&[0, 1, 2, 3, 9, 10, 11, 12], 13), [(4, 9)]);
+    // A young history: two looks, nobody there, two looks. And a pace that was changed where there are few.
+    assert_eq!(found(&[0, 1, 9, 10], 11), [(2, 9)]);
+    assert_eq!(found(&[0, 1, 2, 7, 12, 17], 21), []);
+    assert_eq!(found(&[0, 5, 10, 15, 16, 17, 18], 19), []);
+    assert_eq!(found(&[0, 1, 2, 9, 16, 17, 18], 19), [(3, 9), (10, 16)]);
 }
 
 #[test]
