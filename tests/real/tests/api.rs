@@ -249,6 +249,14 @@ fn a_port_asks_for_a_token_and_for_the_right_names() {
     assert_eq!(reader.post("/v1/requests", &reset).status, 403);
     assert_eq!(reader.post("/v1/samples/flush", "null").status, 403);
     assert_eq!(actor.post("/v1/requests", &reset).status, 200);
+    // Who asks is who has the token, whatever he says.
+    let socket = format!("unix://{}", world.path("none.sock").display());
+    world.vigie(&["source", "add", "q", &socket]).run().code(0);
+    let pause =
+        json!({"change": {"pause": "q"}, "origin": {"uid": 0, "user": "boss", "terminal": null, "pid": 1, "cwd": "/"}});
+    assert_eq!(actor.post("/v1/sources", &pause.to_string()).status, 200);
+    let events = world.vigie(&["events", "source:q"]).run().code(0).text();
+    assert!(events.contains("by token actor") && !events.contains("boss"), "{events}");
     // Nobody makes himself a token by a token.
     let change = json!({"change": {"remove_token": "reader"}, "origin": {"uid": 0, "user": null, "terminal": null, "pid": 1, "cwd": "/"}});
     assert_eq!(actor.post("/v1/access", &change.to_string()).status, 403);

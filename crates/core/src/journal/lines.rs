@@ -208,7 +208,7 @@ fn listed(count: u32, names: &[String]) -> String {
     format!(": {}{tail}", names.join(", "))
 }
 
-/// Who asked, in one line: `anna on pts/3 in /srv/demo (PID 4711)`.
+/// Who asked, in one line: `anna on pts/3 in /srv/demo (PID 4711)`; without what is not known, as of a token's bearer.
 pub fn origin(origin: &Origin) -> String {
     let mut text = origin.user.clone().unwrap_or_else(|| format!("uid {}", origin.uid));
     if let Some(terminal) = &origin.terminal {
@@ -217,6 +217,8 @@ pub fn origin(origin: &Origin) -> String {
     if !origin.cwd.0.is_empty() {
         let _ = write!(text, " in {}", origin.cwd);
     }
-    let _ = write!(text, " (PID {})", origin.pid);
+    if origin.pid != 0 {
+        let _ = write!(text, " (PID {})", origin.pid);
+    }
     text
 }

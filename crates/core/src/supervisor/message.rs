@@ -199,6 +199,17 @@ pub enum Request {
     ShutDown,
 }
 
+impl Request {
+    /// Somebody else asks for it than it says.
+    pub fn set_origin(&mut self, by: Origin) {
+        match self {
+            Self::Up(up) | Self::Adopt(up) => up.origin = by,
+            Self::Down { origin, .. } | Self::Restart { origin, .. } => *origin = by,
+            Self::Quarantine { .. } | Self::Skip { .. } | Self::Reset { .. } | Self::ShutDown => {}
+        }
+    }
+}
+
 /// A start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -65,6 +65,8 @@ pub(crate) struct Pass {
     pub(crate) address: SocketAddr,
     /// What was shown.
     shown: Digest,
+    /// The name of the token.
+    pub(crate) token: Name,
     /// What it allows.
     pub(crate) right: Right,
 }
@@ -148,14 +150,14 @@ impl Access {
     /// Lets in whoever shows a token at this address.
     pub(crate) fn admit(&self, address: SocketAddr, shown: &[u8]) -> Option<Pass> {
         let shown = token::sha256(shown);
-        let right = self.held().right_of(&shown)?;
-        Some(Pass { address, shown, right })
+        let (token, right) = self.held().token_of(&shown)?;
+        Some(Pass { address, shown, token, right })
     }
 
     /// Whether one that came in may still be there.
     fn still(&self, pass: &Pass) -> bool {
         let held = self.held();
-        held.listen == Some(pass.address) && held.right_of(&pass.shown).is_some()
+        held.listen == Some(pass.address) && held.token_of(&pass.shown).is_some()
     }
 
     /// Waits until a pass is worth nothing any more.
@@ -194,15 +196,15 @@ impl Access {
 }
 
 impl Held {
-    /// What a token allows. Every one that is kept is compared, each in the same time, whatever was shown.
-    fn right_of(&self, shown: &Digest) -> Option<Right> {
+    /// The name of a token and what it allows. Every one that is kept is compared, each in the same time, whatever was shown.
+    fn token_of(&self, shown: &Digest) -> Option<(Name, Right)> {
         let mut found = None;
-        for (_, token) in &self.tokens {
+        for (name, token) in &self.tokens {
             if bool::from(token.sha256.0.ct_eq(&shown.0)) {
-                found = Some(token.right);
+                found = Some((name, token.right));
             }
         }
-        found
+        found.map(|(name, right)| (name.clone(), right))
     }
 
     fn show(&self) -> access::Access {

@@ -166,8 +166,9 @@ async fn answer(request: Request<Incoming>, desk: &Arc<Desk>, door: Door) -> Res
         let message = "this token allows to look, not to act";
         return Err(Refusal::new(StatusCode::FORBIDDEN, ExitCode::NotPermitted, message).closing());
     }
+    let token = pass.as_ref().map(|pass| pass.token.clone());
     let stay = Stay::new(&desk.ending, pass.map(|pass| (pass, desk.access.clone())));
-    perform(request, route, desk, door, stay).await
+    perform(requests::Post { request, route, door, token }, desk, stay).await
 }
 
 /// The route of a request. Paths are compared as they are written: there is no other way to write one.
@@ -187,15 +188,9 @@ fn find<B>(request: &Request<B>) -> Result<&'static Route, Refusal> {
     Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ExitCode::Usage, message).with(ALLOW, &methods).closing())
 }
 
-async fn perform(
-    request: Request<Incoming>,
-    route: &'static Route,
-    desk: &Arc<Desk>,
-    door: Door,
-    stay: Stay,
-) -> Result<Response<Body>, Refusal> {
-    let query = Query::of(&request, route.parameters.iter().map(|parameter| parameter.name))?;
-    let post = requests::Post { request, route, door };
+async fn perform(post: requests::Post, desk: &Arc<Desk>, stay: Stay) -> Result<Response<Body>, Refusal> {
+    let (request, route) = (&post.request, post.route);
+    let query = Query::of(request, route.parameters.iter().map(|parameter| parameter.name))?;
     match route.operation {
         Operation::Daemon => json(&desk.about),
         Operation::Status => status::report(desk, &query).await,

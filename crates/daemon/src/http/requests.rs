@@ -17,6 +17,7 @@ use vigie_api::journal::JournalLine;
 use vigie_api::path;
 use vigie_api::stream::Line;
 use vigie_core::exit_code::ExitCode;
+use vigie_core::launch::Origin;
 use vigie_core::name::Name;
 use vigie_core::supervisor::{self, Outcome};
 
@@ -36,9 +37,17 @@ pub(super) struct Post {
     pub(super) request: Request<Incoming>,
     pub(super) route: &'static Route,
     pub(super) door: Door,
+    /// The name of the token that was shown at a port.
+    pub(super) token: Option<Name>,
 }
 
 impl Post {
+    /// Who asks, where the one who asks does not say so himself: at a port whoever has the token could be anybody.
+    pub(super) fn visitor(&self) -> Option<Origin> {
+        let token = self.token.as_ref()?;
+        Some(Origin { uid: vigie_os::user::uid(), user: Some(format!("token {token}")), ..Origin::default() })
+    }
+
     /// Reads its body as JSON.
     ///
     /// # Errors
@@ -84,7 +93,11 @@ impl Post {
 /// Passes a request on; shows what happens to the services that it is about, and at last what came of it. It goes on
 /// when the client goes.
 pub(super) async fn stream(desk: &Desk, post: Post, mut stay: Stay) -> Result<Response<Body>, Refusal> {
-    let request: supervisor::Request = post.read().await?;
+    let visitor = post.visitor();
+    let mut request: supervisor::Request = post.read().await?;
+    if let Some(visitor) = visitor {
+        request.set_origin(visitor);
+    }
     let about = About::of(desk, &request).await?;
     // Listened to before anything can happen.
     let listener = desk.lines.subscribe();

@@ -16,7 +16,11 @@ pub(super) async fn show(desk: &Desk) -> Result<Response<Body>, Refusal> {
 
 /// Changes one, and tells when that is durable.
 pub(super) async fn change(desk: &Desk, post: Post) -> Result<Response<Body>, Refusal> {
-    let request: source::Request = post.read().await?;
+    let visitor = post.visitor();
+    let mut request: source::Request = post.read().await?;
+    if let Some(visitor) = visitor {
+        request.origin = visitor;
+    }
     let answer = desk.ask(|reply| Input::ChangeSources { request, reply }).await?;
     let (writer, response) = lines();
     tokio::spawn(async move {
