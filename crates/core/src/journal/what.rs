@@ -37,7 +37,7 @@ pub enum What {
     },
     /// Somebody wants the service to run.
     WantedUp {
-        /// Who, from where ([`origin`]), or what.
+        /// Who, from where ([`origin`](super::origin)), or what.
         by: String,
     },
     /// Somebody wants the service not to run.
@@ -60,7 +60,7 @@ pub enum What {
         main_pid: u32,
         /// How its tree is contained.
         containment: Containment,
-        /// Who wanted it, from where ([`origin`]).
+        /// Who wanted it, from where ([`origin`](super::origin)).
         by: String,
         /// Which restart this is; 0 for a start that was asked for.
         attempt: u32,
@@ -74,7 +74,7 @@ pub enum What {
         since: Option<Wall>,
         /// How its tree is contained from now on.
         containment: Containment,
-        /// Who wanted it, from where ([`origin`]).
+        /// Who wanted it, from where ([`origin`](super::origin)).
         by: String,
     },
     /// A process that was to be adopted was left as it is.
@@ -346,14 +346,14 @@ pub enum What {
     SourceChanged {
         /// Which of these, and what.
         how: String,
-        /// Who, from where ([`origin`]).
+        /// Who, from where ([`origin`](super::origin)).
         by: String,
     },
     /// Where the API is served, or to whom, was changed.
     AccessChanged {
         /// How.
         how: String,
-        /// Who, from where ([`origin`]).
+        /// Who, from where ([`origin`](super::origin)).
         by: String,
     },
     /// A bug in vigie: something that its own rules call impossible. It changed nothing.
