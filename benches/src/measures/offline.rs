@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(10);
 const FLAT: f64 = 1.0;
 
 pub(super) fn measure(site: &Rc<Site>, _: &[Peer]) -> Result<Page> {
-    let minutes = site.pick(20, 2);
+    let minutes = site.pick(60, 2);
     let mut page = Page::new(
         "A source that is away",
         &[&format!(
