@@ -125,6 +125,9 @@ pub struct Run {
     pub boot_id: Option<String>,
     /// The start time of its main process, in clock ticks since boot.
     pub start_ticks: Option<u64>,
+    /// The PID of its keeper, while that lives.
+    #[serde(default)]
+    pub keeper: Option<u32>,
     /// When its main process was spawned.
     pub started_at: Option<Millis>,
     /// Its main process was adopted, not spawned: its output and the mark in its environment are not vigie's.
@@ -215,13 +218,14 @@ impl From<&Stored> for Service {
 }
 
 impl From<&RunView> for Run {
-    /// Without what is measured.
+    /// Without its keeper and without what is measured.
     fn from(run: &RunView) -> Self {
         Self {
             id: run.id,
             pid: run.main.as_ref().map(|main| main.pid),
             boot_id: run.main.as_ref().map(|main| main.boot_id.to_string()),
             start_ticks: run.main.as_ref().map(|main| main.start_ticks),
+            keeper: None,
             started_at: run.started.map(Millis),
             containment: run.containment,
             cgroup: run.cgroup.clone(),

@@ -302,7 +302,7 @@ fn overlay(service: &mut Service, record: &Record, place: &Place) {
     }
     if is_refused(service) {
         // Who is in the way is there to be seen, and to be stopped.
-        service.run = Some(run(state, place));
+        service.run = Some(run(record, place));
         return;
     }
     if is_at_rest(service) {
@@ -321,17 +321,19 @@ fn overlay(service: &mut Service, record: &Record, place: &Place) {
         service.since = Some(Millis(state.started.map_or(state.holder.since, |(wall, _)| wall)));
     }
     service.why = (!record.keeper_alive).then(|| "its keeper was killed; nobody watches it".to_owned());
-    service.run = Some(run(state, place));
+    service.run = Some(run(record, place));
 }
 
 /// What a record tells of a run.
-fn run(state: &keeper::State, place: &Place) -> Run {
+fn run(record: &Record, place: &Place) -> Run {
+    let state = &record.state;
     let left = if state.phase == Phase::Stuck { written::left(place, state) } else { Vec::new() };
     Run {
         id: state.holder.run,
         pid: state.holder.main.as_ref().map(|main| main.pid),
         boot_id: state.holder.main.as_ref().map(|main| main.boot_id.to_string()),
         start_ticks: state.holder.main.as_ref().map(|main| main.start_ticks),
+        keeper: record.keeper_alive.then_some(state.holder.keeper.pid),
         started_at: state.started.map(|(wall, _)| Millis(wall)),
         containment: state.containment,
         cgroup: state.cgroup.clone(),

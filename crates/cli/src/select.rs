@@ -161,6 +161,7 @@ mod tests {
                 pid: Some(pid),
                 boot_id: None,
                 start_ticks: None,
+                keeper: None,
                 started_at: None,
                 containment: None,
                 cgroup: None,

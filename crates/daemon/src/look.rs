@@ -67,6 +67,7 @@ fn of_record(state: &keeper::State, left: &[Left]) -> Service {
             pid: holder.main.as_ref().map(|main| main.pid),
             boot_id: holder.main.as_ref().map(|main| main.boot_id.to_string()),
             start_ticks: holder.main.as_ref().map(|main| main.start_ticks),
+            keeper: Some(holder.keeper.pid),
             started_at: started.map(Millis),
             containment: state.containment,
             cgroup: state.cgroup.clone(),

@@ -21,13 +21,13 @@ pub(crate) use survey::{Found, One, survey};
 
 use vigie_api::status::Report;
 use vigie_core::manifest::Project;
-use vigie_os::strays::Executables;
+use vigie_os::strays::Present;
 
 use crate::failure::Failure;
 use crate::scene::Scene;
 
 /// The strays for `status`: of the project here, else of every project that is known. Only processes are looked at, and
-/// only those that ran when `executables` was read.
+/// only those that were there when `present` was listed.
 ///
 /// # Errors
 /// When `/proc` cannot be read.
@@ -35,13 +35,13 @@ pub(crate) fn for_status(
     report: &Report,
     project: Option<&Project>,
     everywhere: bool,
-    executables: &Executables,
+    present: &Present,
     scene: &Scene,
 ) -> Result<Vec<vigie_api::strays::Stray>, Failure> {
     let known = match project {
         Some(project) if !everywhere => of_project(project, report),
         _ => all(report, scene),
     };
-    let found = survey::strays_among(executables, &known, report, scene)?;
+    let found = survey::strays_among(present, &known, report, scene)?;
     Ok(found.into_iter().filter(|one| !one.ignored).map(|one| show::json(&one, &known)).collect())
 }

@@ -6,7 +6,7 @@ use vigie_api::status::Report;
 use vigie_api::strays::{Kind, Leftover};
 use vigie_core::identity::ProcKey;
 use vigie_core::recognise::Expected;
-use vigie_os::strays::{self, Executables, Stray, System};
+use vigie_os::strays::{self, Present, Stray, System};
 use vigie_wire::keeper::Phase;
 
 use super::{Known, ignored, leftovers};
@@ -58,15 +58,15 @@ pub(crate) fn strays(known: &[Known], report: &Report, scene: &Scene) -> Result<
     if known.is_empty() {
         return Ok(Vec::new());
     }
-    strays_among(&Executables::read(&scene.proc)?, known, report, scene)
+    strays_among(&Present::list(&scene.proc)?, known, report, scene)
 }
 
-/// As [`strays()`], with what was read a moment ago.
+/// As [`strays()`], of those who were there a moment ago.
 ///
 /// # Errors
 /// As of [`strays()`].
 pub(crate) fn strays_among(
-    executables: &Executables,
+    present: &Present,
     known: &[Known],
     report: &Report,
     scene: &Scene,
@@ -75,11 +75,12 @@ pub(crate) fn strays_among(
         return Ok(Vec::new());
     }
     let ignored = ignored::Ignored::read(&scene.place)?;
-    let mut runs: HashSet<u32> = report.services.iter().filter_map(|service| service.run.as_ref()?.pid).collect();
+    let of_runs = report.services.iter().filter_map(|service| service.run.as_ref());
+    let mut runs: HashSet<u32> = of_runs.flat_map(|run| run.pid.into_iter().chain(run.keeper)).collect();
     // On record, and nobody's to end.
     runs.extend(crate::ghosts::processes(&scene.place, &scene.proc)?.into_keys());
     let expected: Vec<Expected> = known.iter().map(|known| known.expected.clone()).collect();
-    let found = strays::find_among(&scene.proc, executables, &expected, &runs)?;
+    let found = strays::find_among(&scene.proc, present, &expected, &runs)?;
     let with_meaning = found.into_iter().map(|stray| {
         let of = &known[stray.of];
         let kind = match (&stray.elsewhere[..], of.runs) {

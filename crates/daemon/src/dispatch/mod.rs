@@ -347,15 +347,16 @@ impl Dispatch {
             .into_iter()
             .map(|view| {
                 let mut service = status::Service::from(&view);
-                if let Some(run) = &mut service.run
-                    && let Some(usage) = self.parts.sampler.usage(run.id, now)
-                {
-                    run.cpu_percent_of_core = usage.cpu_percent_of_core;
-                    run.memory_bytes = Some(usage.memory_bytes);
-                    run.processes = Some(usage.processes);
-                    run.threads = Some(usage.threads);
-                }
                 let keeper = self.parts.runs.get(&view.key).map(|run| run.keeper.clone());
+                if let Some(run) = &mut service.run {
+                    run.keeper = keeper.as_ref().map(|keeper| keeper.pid);
+                    if let Some(usage) = self.parts.sampler.usage(run.id, now) {
+                        run.cpu_percent_of_core = usage.cpu_percent_of_core;
+                        run.memory_bytes = Some(usage.memory_bytes);
+                        run.processes = Some(usage.processes);
+                        run.threads = Some(usage.threads);
+                    }
+                }
                 Seen { service, keeper }
             })
             .collect();

@@ -69,40 +69,40 @@ pub fn find(proc: &Proc, expected: &[Expected], runs: &HashSet<u32>) -> Result<V
     if expected.is_empty() {
         return Ok(Vec::new());
     }
-    find_among(proc, &Executables::read(proc)?, expected, runs)
+    find_among(proc, &Present::list(proc)?, expected, runs)
 }
 
-/// What each process executes: most of a look, and the part that needs to know nothing of services. Who is not in it is
-/// gone, a thread of the kernel, or another user's.
+/// The numbers of all processes: the part of a look that needs to know nothing of services.
 #[derive(Debug)]
-pub struct Executables(Vec<(u32, PathBuf)>);
+pub struct Present(Vec<u32>);
 
-impl Executables {
-    /// Reads it of all processes.
+impl Present {
+    /// Lists them.
     ///
     /// # Errors
     /// When `/proc` cannot be listed.
-    pub fn read(proc: &Proc) -> Result<Self, OsError> {
+    pub fn list(proc: &Proc) -> Result<Self, OsError> {
         let mut pids = Vec::new();
         proc.pids(&mut pids)?;
-        let executable = |pid| Some((pid, proc.link(pid, "exe").ok()??));
-        Ok(Self(pids.into_iter().filter_map(executable).collect()))
+        Ok(Self(pids))
     }
 }
 
-/// As [`find`], with what was read a moment ago.
+/// As [`find`], of those who were there a moment ago. What `runs` names is not looked at: on a machine where vigie runs
+/// much, that is most of it.
 ///
 /// # Errors
 /// As of [`find`].
 pub fn find_among(
     proc: &Proc,
-    executables: &Executables,
+    present: &Present,
     expected: &[Expected],
     runs: &HashSet<u32>,
 ) -> Result<Vec<Stray>, OsError> {
     let search = Search { runs, ..Search::new(proc, expected)? };
-    let others = executables.0.iter().filter(|(pid, _)| !runs.contains(pid));
-    let found = others.filter_map(|(pid, executable)| search.examine(*pid, executable.clone())).collect();
+    let others = present.0.iter().filter(|pid| !runs.contains(pid));
+    // Who has none is gone, a thread of the kernel, or another user's.
+    let found = others.filter_map(|pid| search.examine(*pid, proc.link(*pid, "exe").ok()??)).collect();
     let tops = search.tops(found);
     tops.into_iter().map(|stray| search.with_tree(stray)).collect()
 }

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use vigie_api::status::{Report, Service};
 use vigie_core::launch::ServiceKey;
-use vigie_core::manifest::Project;
+use vigie_core::manifest::{ManifestError, Project};
 use vigie_core::service::State;
 use vigie_core::target::Target;
-use vigie_os::strays::Executables;
+use vigie_os::proc::Proc;
+use vigie_os::strays::Present;
 
 use crate::args::{Manifest, target};
 use crate::failure::{Failure, Verdict};
@@ -62,22 +63,28 @@ pub(crate) fn run(args: &Args) -> Verdict {
 struct View<'a> {
     args: &'a Args,
     scene: Scene,
-    /// Absent when there is no manifest, or when something is wrong with it.
+    /// Absent when there is no manifest, when something is wrong with it, and before the first look.
     project: Option<Project>,
+    /// The manifest was read.
+    looked: bool,
+}
+
+/// What is read while the daemon is asked.
+struct Aside {
+    present: Present,
+    project: Option<Result<Project, Vec<ManifestError>>>,
+}
+
+impl Aside {
+    fn read(proc: &Proc, manifest: Option<&context::Manifest>) -> Result<Self, Failure> {
+        Ok(Self { present: Present::list(proc)?, project: manifest.map(context::read).transpose()? })
+    }
 }
 
 impl<'a> View<'a> {
     fn new(args: &'a Args) -> Result<Self, Failure> {
         let scene = Scene::new(args.manifest.file.as_deref())?;
-        let project = match scene.here.manifest.as_ref().map(context::read).transpose()? {
-            Some(Ok(project)) => Some(project),
-            Some(Err(errors)) => {
-                context::warn_of(&errors);
-                None
-            }
-            None => None,
-        };
-        Ok(Self { args, scene, project })
+        Ok(Self { args, scene, project: None, looked: false })
     }
 
     fn picture(&mut self, screen: Screen) -> Result<String, Failure> {
@@ -112,22 +119,28 @@ impl<'a> View<'a> {
     /// What is asked for, from the daemon or without it.
     fn report(&mut self) -> Result<Report, Failure> {
         let proc = context::proc()?;
-        std::thread::scope(|scope| {
-            // Most of the look for strays needs to know nothing of services: it is taken while the daemon is asked.
-            let look = std::thread::Builder::new().spawn_scoped(scope, || Executables::read(&proc));
+        let manifest = self.scene.here.manifest.clone().filter(|_| !std::mem::replace(&mut self.looked, true));
+        let (report, aside) = std::thread::scope(|scope| {
+            let aside = std::thread::Builder::new().spawn_scoped(scope, || Aside::read(&proc, manifest.as_ref()));
             let report = self.scene.report(self.args.watch)?;
-            let executables = match look.map(std::thread::ScopedJoinHandle::join) {
-                Ok(Ok(executables)) => executables?,
+            let aside = match aside.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(aside)) => aside?,
                 Ok(Err(panic)) => std::panic::resume_unwind(panic),
                 // No thread is to be had.
-                Err(_) => Executables::read(&proc)?,
+                Err(_) => Aside::read(&proc, manifest.as_ref())?,
             };
-            self.complete(report, &executables)
-        })
+            Ok::<_, Failure>((report, aside))
+        })?;
+        match aside.project {
+            Some(Ok(project)) => self.project = Some(project),
+            Some(Err(errors)) => context::warn_of(&errors),
+            None => {}
+        }
+        self.complete(report, &aside.present)
     }
 
     /// Adds what the daemon does not know, and leaves out what is not asked for.
-    fn complete(&self, mut report: Report, executables: &Executables) -> Result<Report, Failure> {
+    fn complete(&self, mut report: Report, present: &Present) -> Result<Report, Failure> {
         if let Some(project) = &self.project {
             add_never_started(&mut report, project);
         }
@@ -137,8 +150,7 @@ impl<'a> View<'a> {
             let chosen: Vec<Service> = chosen.into_iter().cloned().collect();
             let here = |service: &Service| service.project_dir.as_path() == self.scene.here.dir;
             let elsewhere = !chosen.iter().all(here);
-            report.strays =
-                crate::strays::for_status(&report, self.project.as_ref(), elsewhere, executables, &self.scene)?;
+            report.strays = crate::strays::for_status(&report, self.project.as_ref(), elsewhere, present, &self.scene)?;
             report.strays.retain(|stray| {
                 chosen.iter().any(|service| service.key.service == stray.service && service.project == stray.project)
             });
@@ -149,7 +161,7 @@ impl<'a> View<'a> {
             report.services.retain(|service| service.project_dir.as_path() == self.scene.here.dir);
         }
         report.strays =
-            crate::strays::for_status(&report, self.project.as_ref(), self.everywhere(), executables, &self.scene)?;
+            crate::strays::for_status(&report, self.project.as_ref(), self.everywhere(), present, &self.scene)?;
         // A run that nobody manages and that is over is history: `events` and `logs` have it.
         report.services.retain(|service| service.wanted.is_some() || service.run.is_some());
         Ok(report)
