@@ -6,6 +6,7 @@
 //!                          ◄──      refresh_sources: all of them, with where to go on
 //!   container_event, …     ──►      stores each with the place that was reached, in one transaction
 //!                          ◄──      refresh_sources: what is new, changed or gone
+//!                          ◄──      reachable: a source that was away answered the other worker
 //!                          ◄──      shutdown
 //!
 //! worker `metrics`                daemon
@@ -32,7 +33,7 @@ use vigie_core::name::Name;
 use vigie_core::units::Span;
 
 /// The version of this protocol.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What a worker is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -256,6 +257,11 @@ pub enum Asked {
         /// For so long.
         length: Span,
     },
+    /// The other worker had an answer of this source just now: whoever waits because it could not be reached waits no longer.
+    Reachable {
+        /// Which.
+        source: Name,
+    },
     /// End in order.
     Shutdown,
 }
@@ -293,10 +299,10 @@ mod tests {
         assert_eq!(line(&refresh), "{\"do\":\"refresh_sources\",\"put\":[],\"remove\":[\"nas\"]}\n");
         let every = Asked::UpdateInterval { metrics: Span::secs(10), disk: Span::secs(300) };
         assert_eq!(line(&every), "{\"do\":\"update_interval\",\"metrics\":\"10s\",\"disk\":\"5m\"}\n");
-        let ready = Said::Ready { version: 2, program: "0.1.0".to_owned(), role: Role::Events, pid: 7 };
+        let ready = Said::Ready { version: 3, program: "0.1.0".to_owned(), role: Role::Events, pid: 7 };
         assert_eq!(
             String::from_utf8(crate::frame::encode(&ready).expect("encodes")).expect("text"),
-            "{\"is\":\"ready\",\"version\":2,\"program\":\"0.1.0\",\"role\":\"events\",\"pid\":7}\n"
+            "{\"is\":\"ready\",\"version\":3,\"program\":\"0.1.0\",\"role\":\"events\",\"pid\":7}\n"
         );
     }
 }

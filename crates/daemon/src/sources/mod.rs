@@ -23,7 +23,7 @@ use vigie_api::source::LookedAt;
 use vigie_core::clock::Wall;
 use vigie_core::docker::known::Container;
 use vigie_core::docker::source::Source;
-use vigie_core::docker::told::Resume;
+use vigie_core::docker::told::{Resume, Stage};
 use vigie_core::name::Name;
 use vigie_core::settings::{Key, Settings};
 use vigie_core::units::Span;
@@ -233,8 +233,12 @@ impl Sources {
             }
             Said::Metric { source, number, cycle } => {
                 let is_wanted = |held: &&mut Held| held.number == number && held.source.measures_containers();
-                if let Some(held) = self.held.get_mut(&source).filter(is_wanted) {
-                    followed.round = Some(held.measuring.take(&source, *cycle));
+                let Some(held) = self.held.get_mut(&source).filter(is_wanted) else { return followed };
+                let answered = cycle.whole.is_some();
+                followed.round = Some(held.measuring.take(&source, *cycle));
+                let waits = held.status.as_ref().is_some_and(|status| status.stage == Stage::Backoff);
+                if answered && waits && held.is_told_by(Role::Events) {
+                    self.ask(Role::Events, Asked::Reachable { source }, log);
                 }
             }
             Said::DiskUsage { source, number, disk } => {
@@ -342,4 +346,67 @@ fn in_messages(all: Vec<Assigned>) -> Vec<Vec<Assigned>> {
         }
     }
     messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use vigie_core::docker::told::Status;
+    use vigie_wire::worker::{Cycle, Whole};
+
+    fn nas() -> Name {
+        Name::lossy("nas")
+    }
+
+    fn cycle(whole: bool) -> Said {
+        let whole = whole.then(|| Whole {
+            readings: Vec::new(),
+            measured: 0,
+            running: 0,
+            how: None,
+            remark: None,
+            took: 1,
+            skipped: 0,
+            dropped: 0,
+        });
+        let cycle = Cycle { at: 1_000, every: 10_000, begins: false, containers: Vec::new(), whole };
+        Said::Metric { source: nas(), number: 1, cycle: Box::new(cycle) }
+    }
+
+    fn status(stage: Stage) -> Said {
+        let status = Status { stage, online: None, why: None, failures: 3, engine: None, bad_lines: 0 };
+        Said::SourceStatus { source: nas(), status: Box::new(status), dropped: 0 }
+    }
+
+    /// What one worker learns, the other one waits for.
+    #[test]
+    fn an_engine_that_was_measured_can_be_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = Log::open(folder.path());
+        let source = Source::new(nas(), "/run/d.sock".parse().expect("endpoint"));
+        let mut sources = Sources { held: [(nas(), Held::new(source, 1))].into(), number: 1, ..Sources::default() };
+        let (events, mut follower) = mpsc::channel(8);
+        let (metrics, _measurer) = mpsc::channel(8);
+        let came = |connection, role, asked| Heard::Came { connection, role, asked, pid: 7 };
+        sources.hear(came(1, Role::Events, events), Wall(0), &log);
+        sources.hear(came(2, Role::Metrics, metrics), Wall(0), &log);
+        let mut says = |connection, said| {
+            sources.hear(Heard::Said { connection, said: Box::new(said), room: None }, Wall(0), &log);
+            std::iter::from_fn(|| follower.try_recv().ok())
+                .filter(|asked| matches!(asked, Asked::Reachable { .. }))
+                .count()
+        };
+        let steps = [
+            (1, status(Stage::Live), 0),
+            (2, cycle(true), 0),
+            (1, status(Stage::Backoff), 0),
+            // Of one container, while somebody looks at it: the whole comes with the last of a cycle.
+            (2, cycle(false), 0),
+            (2, cycle(true), 1),
+        ];
+        for (step, (connection, said, asked)) in steps.into_iter().enumerate() {
+            assert_eq!(says(connection, said), asked, "step {step}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use vigie_core::docker::follower::{Asked, Follower, Input, Output, Response};
@@ -69,8 +69,14 @@ struct Shell {
     is_full: bool,
 }
 
-/// Follows a source until `stopped` says so, or is dropped.
-pub(super) async fn follow(source: Source, resume: Resume, outbox: Outbox, mut stopped: oneshot::Receiver<()>) {
+/// Follows a source until `stopped` says so, or is dropped. `reachable`: its engine answered somebody else.
+pub(super) async fn follow(
+    source: Source,
+    resume: Resume,
+    outbox: Outbox,
+    reachable: Arc<Notify>,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let mut shell = Shell {
         follower: Follower::new(&source, resume.clone(), seed()),
         source,
@@ -105,6 +111,7 @@ pub(super) async fn follow(source: Source, resume: Resume, outbox: Outbox, mut s
                 }
             }
             piece = read(&mut shell.stream) => shell.piece(piece),
+            () = reachable.notified() => shell.give(Input::Reachable),
             () = tokio::time::sleep(nap.unwrap_or(NAP)) => shell.give(Input::Tick),
         }
     }

@@ -14,12 +14,13 @@ mod outbox;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use vigie_core::name::Name;
@@ -79,9 +80,16 @@ struct Task {
     task: JoinHandle<()>,
 }
 
+/// A source that is followed.
+struct Followed {
+    task: Task,
+    /// Its engine answered somebody else.
+    reachable: Arc<Notify>,
+}
+
 /// What the worker does.
 enum Crew {
-    Follows(BTreeMap<Name, Task>),
+    Follows(BTreeMap<Name, Followed>),
     Measures(measure::Crew),
 }
 
@@ -185,6 +193,14 @@ async fn obey(lines: &mut Lines, crew: &mut Crew, outbox: &Outbox) -> Result<boo
             (Asked::Watch { source, containers, length }, Crew::Measures(crew)) => {
                 crew.watch(&source, containers, length);
             }
+            (Asked::Reachable { source }, Crew::Follows(followed)) => {
+                if let Some(one) = followed.get(&source) {
+                    one.reachable.notify_one();
+                }
+            }
+            (Asked::Reachable { .. }, Crew::Measures(_)) => {
+                return Err(WorkerError::Protocol("it wants something followed of who measures".to_owned()));
+            }
             (Asked::UpdateInterval { .. } | Asked::Watch { .. }, Crew::Follows(_)) => {
                 return Err(WorkerError::Protocol("it wants something measured of who follows events".to_owned()));
             }
@@ -193,17 +209,18 @@ async fn obey(lines: &mut Lines, crew: &mut Crew, outbox: &Outbox) -> Result<boo
     Ok(true)
 }
 
-async fn refresh(followed: &mut BTreeMap<Name, Task>, put: Vec<Assigned>, remove: &[Name], outbox: &Outbox) {
+async fn refresh(followed: &mut BTreeMap<Name, Followed>, put: Vec<Assigned>, remove: &[Name], outbox: &Outbox) {
     for name in put.iter().map(|assigned| &assigned.source.name).chain(remove) {
         if let Some(one) = followed.remove(name) {
-            end(vec![one]).await;
+            end(vec![one.task]).await;
         }
     }
     for Assigned { source, resume, .. } in put {
         let (stop, stopped) = oneshot::channel();
         let name = source.name.clone();
-        let task = tokio::spawn(follow::follow(source, resume, outbox.clone(), stopped));
-        followed.insert(name, Task { stop, task });
+        let reachable = Arc::new(Notify::new());
+        let task = tokio::spawn(follow::follow(source, resume, outbox.clone(), Arc::clone(&reachable), stopped));
+        followed.insert(name, Followed { task: Task { stop, task }, reachable });
     }
 }
 
@@ -217,7 +234,7 @@ impl Crew {
 
     fn into_tasks(self) -> Vec<Task> {
         match self {
-            Self::Follows(followed) => followed.into_values().collect(),
+            Self::Follows(followed) => followed.into_values().map(|one| one.task).collect(),
             Self::Measures(crew) => crew.into_tasks(),
         }
     }

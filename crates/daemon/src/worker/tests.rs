@@ -3,7 +3,7 @@
 use super::*;
 
 use vigie_core::docker::source::{Mode, Source, Tls};
-use vigie_core::docker::told::{Resume, Saying, Stage};
+use vigie_core::docker::told::{Resume, Saying, Stage, Status};
 use vigie_fake_engine::{FakeEngine, Faults};
 
 use crate::test::run;
@@ -18,7 +18,7 @@ pub(super) struct Bench {
     pub(super) told: Vec<String>,
     live: bool,
     /// As it was told last.
-    pub(super) status: Option<vigie_core::docker::told::Status>,
+    pub(super) status: Option<Status>,
     worker: JoinHandle<Result<(), WorkerError>>,
 }
 
@@ -188,6 +188,36 @@ fn another_worker_goes_on() {
         let told = stage.told(257).await;
         assert_eq!(told[0], "gap", "the engine keeps 256");
         assert!(told[1..].iter().all(|told| told == "kill a"));
+    });
+}
+
+/// An engine that is back is followed when the other worker has seen it, not when the delay of many failures is over.
+#[test]
+fn who_waits_for_an_engine_is_told_that_it_is_back() {
+    run(async {
+        let model = FakeEngine::start(Faults::default());
+        model.be_gone(true);
+        let mut stage = Bench::begin(&model, Mode::Stream, Resume::default()).await;
+        let reachable = Asked::Reachable { source: Name::new("nas").expect("name") };
+        let failed = |count: u32| {
+            move |stage: &Bench| {
+                let waits = |status: &Status| status.stage == Stage::Backoff && status.failures >= count;
+                stage.status.as_ref().is_some_and(waits)
+            }
+        };
+        // Each try at once: by themselves, six take two minutes.
+        for count in 1..=6 {
+            stage.until(failed(count)).await;
+            if count < 6 {
+                stage.ask(&reachable).await;
+            }
+        }
+        model.be_gone(false);
+        stage.ask(&reachable).await;
+        stage.live().await;
+        // Of a source that nobody follows any more, it means nothing.
+        stage.ask(&Asked::Reachable { source: Name::new("other").expect("name") }).await;
+        stage.end().await;
     });
 }
 

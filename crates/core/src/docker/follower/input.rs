@@ -10,6 +10,8 @@ use crate::docker::told::{Identity, Told};
 pub enum Input {
     /// The deadline has come, or simply: look at the clock.
     Tick,
+    /// Somebody else had an answer of the engine just now. Whoever waits because it could not be reached waits no longer.
+    Reachable,
     /// What was asked for is answered, or not.
     Answered {
         /// That of the question.

@@ -88,8 +88,8 @@ enum Phase {
     Syncing(Box<Sync>),
     /// Nothing is missed.
     Live(Box<Live>),
-    /// Nothing is asked until then.
-    Waiting { until: Mono },
+    /// Nothing is asked until then. `unreached`: since it did not even say who it is.
+    Waiting { until: Mono, unreached: bool },
 }
 
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl Follower {
             filters: source.filters.clone(),
             online: resume.standing.offline.then_some(false),
             resume,
-            phase: Phase::Waiting { until: Mono(0) },
+            phase: Phase::Waiting { until: Mono(0), unreached: false },
             ticket: 0,
             engine: None,
             why: None,
@@ -177,6 +177,12 @@ impl Follower {
         let mut out = Vec::new();
         match input {
             Input::Tick => self.tick(now, &mut out),
+            Input::Reachable => {
+                // What else it refuses, it goes on to refuse.
+                if let Phase::Waiting { unreached: true, .. } = self.phase {
+                    self.connect(&mut out);
+                }
+            }
             Input::Answered { ticket, response } if ticket == self.ticket => self.answered(now, response, &mut out),
             Input::Heard { ticket, line } if ticket == self.ticket => self.heard(now, line, &mut out),
             Input::Ended { ticket, why } if ticket == self.ticket => self.ended(now, why, &mut out),
@@ -192,7 +198,7 @@ impl Follower {
         let phase = match &self.phase {
             Phase::Connecting { .. } => None,
             Phase::Syncing(sync) => sync.survey.due(),
-            Phase::Waiting { until } => Some(*until),
+            Phase::Waiting { until, .. } => Some(*until),
             Phase::Live(live) => {
                 let ping = live.pinged.map_or(live.heard + SILENCE, |pinged| pinged + SILENCE);
                 let survey = live.survey.as_ref().map_or(Some(live.survey_at), Survey::due);
@@ -228,7 +234,7 @@ impl Follower {
 
     fn tick(&mut self, now: Now, out: &mut Vec<Output>) {
         match &mut self.phase {
-            Phase::Waiting { until } if *until <= now.mono => self.connect(out),
+            Phase::Waiting { until, .. } if *until <= now.mono => self.connect(out),
             Phase::Syncing(sync) if sync.survey.is_due(now.mono) => {
                 sync.survey.ask_again();
                 out.push(Output::Ask { ticket: self.ticket, asked: Asked::List });
@@ -402,7 +408,8 @@ impl Follower {
         let delay = (DELAYS.0 * 2_u32.saturating_pow(self.delays.min(8))).min(DELAYS.1);
         self.delays += 1;
         let delay = delay.mul_f64(1.0 + JITTER * (2.0 * self.draws.unit() - 1.0)).min(DELAYS.1);
-        self.phase = Phase::Waiting { until: now.mono + delay };
+        let unreached = matches!(self.phase, Phase::Connecting { identified: false });
+        self.phase = Phase::Waiting { until: now.mono + delay, unreached };
     }
 
     /// Offline is told once, after some attempts or some time.

@@ -104,7 +104,7 @@ impl Follower {
 
     /// Tells what there is to tell, in order: the gap, that it is back, what happened, what must have happened.
     pub(super) fn finish(&mut self, now: Now, proven: Vec<Difference>, out: &mut Vec<super::Output>) {
-        let waiting = Phase::Waiting { until: now.mono };
+        let waiting = Phase::Waiting { until: now.mono, unreached: false };
         let Phase::Syncing(sync) = std::mem::replace(&mut self.phase, waiting) else { return };
         let Sync { pending, expected, is_first, is_other, survey, .. } = *sync;
         let why = if is_other { Some(OTHER_ENGINE.to_owned()) } else { self.lost(&pending, expected.as_ref()) };
@@ -156,7 +156,7 @@ impl Follower {
                 if let Some(told) = self.farewell() {
                     out.push(super::Output::Tell(told));
                 }
-                Phase::Waiting { until: now.mono + every }
+                Phase::Waiting { until: now.mono + every, unreached: false }
             }
         };
     }

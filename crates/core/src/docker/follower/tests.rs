@@ -267,6 +267,28 @@ fn offline_and_online_are_told_once() {
     assert_eq!(desk.follower.status().online, Some(true));
 }
 
+/// Of an engine that is back, the other worker may know first.
+#[test]
+fn who_could_not_reach_it_waits_no_longer_once_it_is_seen() {
+    let mut desk = Desk::live(&[]);
+    desk.give(Input::Reachable);
+    assert_eq!((desk.asked(), desk.stage()), (vec![], Stage::Live), "nobody waits");
+    desk.give(Input::Ended { ticket: desk.ticket, why: None });
+    for _ in 0..5 {
+        desk.wait();
+        desk.answer(Response::Failed("refused".to_owned()));
+    }
+    desk.asked();
+    desk.give(Input::Reachable);
+    assert_eq!((desk.asked(), desk.stage()), (vec!["Identity".to_owned()], Stage::Connecting));
+    // It is there, and refuses its events: that others reach it says nothing.
+    desk.identity();
+    desk.answer(Response::Failed("403".to_owned()));
+    desk.asked();
+    desk.give(Input::Reachable);
+    assert_eq!((desk.asked(), desk.stage()), (vec![], Stage::Backoff));
+}
+
 #[test]
 fn one_that_was_never_there_is_told_after_a_grace() {
     let mut desk = Desk::new(Mode::Stream, Resume::default());
