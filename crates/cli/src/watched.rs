@@ -40,6 +40,11 @@ impl Watched {
         })
     }
 
+    /// The names of the sources.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Name> {
+        self.sources.iter()
+    }
+
     /// # Errors
     /// Exit code 8 when there is no source of this name.
     pub(crate) fn source(&self, name: &Name) -> Result<(), Failure> {
