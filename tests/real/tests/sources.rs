@@ -273,3 +273,17 @@ fn by_ssh_and_by_context() {
         .code(2)
         .says("no context other");
 }
+
+/// Which socket is not there, and when it is looked for again.
+#[test]
+fn an_engine_that_was_never_there() {
+    let world = World::new();
+    let socket = world.path("nowhere.sock").display().to_string();
+    world.vigie(&["source", "add", "nas", &format!("unix://{socket}")]).run().code(0);
+    let ls = until("it says when it asks again", || {
+        let ls = world.vigie(&["source", "ls"]).run().code(0).text();
+        ls.contains("asked again in").then_some(ls)
+    });
+    let nas = sources(&world)["sources"][0].clone();
+    assert_eq!(nas["why"].as_str(), Some(&*format!("{socket}: No such file or directory (os error 2)")), "{ls}");
+}
