@@ -195,6 +195,12 @@ pub struct ShownSilence {
     pub project: Option<Name>,
     /// The service; absent: any.
     pub service: Option<Name>,
+    /// The source, with its containers; absent: any.
+    #[serde(default)]
+    pub source: Option<Name>,
+    /// The container; absent: any.
+    #[serde(default)]
+    pub container: Option<String>,
     /// When it began.
     pub since: Millis,
     /// When it ends.
@@ -211,6 +217,8 @@ impl From<&Silence> for ShownSilence {
             id: silence.id,
             project: silence.scope.project.clone(),
             service: silence.scope.service.clone(),
+            source: silence.scope.source.clone(),
+            container: silence.scope.container.clone(),
             since: Millis(silence.since),
             ends: Millis(silence.ends),
             by: silence.by.clone(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 use vigie_core::name::Name;
-use vigie_core::samples::{Level, Metric, Moment, Pace, Point as Row, Summary, columns, gaps};
+use vigie_core::samples::{Level, Metric, Moment, Pace, Point as Row, Seen, Summary, columns, gaps};
 use vigie_core::units::Span;
 
 use crate::time::Millis;
@@ -79,10 +79,16 @@ pub struct Series {
     pub metric: String,
     /// `percent`, `bytes`, `bytes_per_second` or `count`.
     pub unit: String,
-    /// The first moment in this stretch of time at which it was measured.
+    /// The first moment in this stretch of time at which it was measured, or not before that.
     pub since: Option<Millis>,
-    /// The last one; of rollups where the last bucket begins.
+    /// Only rollups are left of the first sample: it was before this. Absent: `since` is the moment.
+    #[serde(default)]
+    pub since_before: Option<Millis>,
+    /// The last moment, or not before that.
     pub last_at: Option<Millis>,
+    /// Only rollups are left of the last sample: it was before this. Absent: `last_at` is the moment.
+    #[serde(default)]
+    pub last_before: Option<Millis>,
     /// The value then.
     pub last: Option<Number>,
     /// The smallest value.
@@ -168,8 +174,10 @@ impl Series {
         Self {
             metric: metric.name().to_owned(),
             unit: metric.unit().name().to_owned(),
-            since: summary.map(|summary| time(summary.first_at)),
-            last_at: summary.map(|summary| time(summary.last_at)),
+            since: summary.map(|summary| time(summary.first.at)),
+            since_before: summary.and_then(|summary| summary.first.before).map(time),
+            last_at: summary.map(|summary| time(summary.last.at)),
+            last_before: summary.and_then(|summary| summary.last.before).map(time),
             last: value(summary.map(|summary| summary.all.last)),
             min: value(summary.map(|summary| summary.all.min)),
             mean: summary.and_then(|summary| number(metric, summary.all.mean())),
@@ -181,6 +189,18 @@ impl Series {
                 .collect(),
             points: points.collect(),
         }
+    }
+
+    /// With when it was measured first and last, where somebody knows more of it than the rows do.
+    #[must_use]
+    pub fn seen(mut self, first: Option<Seen>, last: Option<Seen>) -> Self {
+        if let Some(first) = first {
+            (self.since, self.since_before) = (Some(time(first.at)), first.before.map(time));
+        }
+        if let Some(last) = last {
+            (self.last_at, self.last_before) = (Some(time(last.at)), last.before.map(time));
+        }
+        self
     }
 
     /// Which metric it is; absent for one of a newer version.

@@ -50,6 +50,9 @@ pub struct Shown {
     pub stage: Option<Stage>,
     /// Why it is not as it should be.
     pub why: Option<String>,
+    /// When it is asked again after what failed; absent where nothing did, or that is not known.
+    #[serde(default)]
+    pub retry_at: Option<Millis>,
     /// Who it is, when it has told since the worker began.
     pub engine: Option<Identity>,
     /// Another source that is the same engine.

@@ -16,6 +16,7 @@
 //! | `look` | what runs, seen without it |
 //! | `settings` | rules, silences and incidents in the database |
 //! | `select` | from targets as they are written to services |
+//! | `watched` | sources and containers as somebody names them |
 //! | `plan`, `confirm` | what a verb will end, and whether it may (R3.2) |
 //! | `judged` | why a process does not go on |
 //! | `containers` | which containers hold ports |
@@ -65,6 +66,7 @@ mod settings;
 mod strays;
 mod verbs;
 mod watch;
+mod watched;
 mod written;
 
 use std::io::Write as _;

@@ -278,6 +278,9 @@ impl Incidents {
                 if length.0.is_zero() || length.0 > YEAR {
                     return Err(Refused::usage("a silence lasts for a year at most, and not for no time"));
                 }
+                if !scope.is_possible() {
+                    return Err(Refused::usage("a silence is about services or about containers: nothing is both"));
+                }
                 let (silence, turn) = self.engine.silence(self.moment(), scope, length.0, by, reason);
                 let document = self.put(SILENCE, &padded(silence.id), &silence);
                 Ok((Some(silence), document, turn))

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vigie_core::exit_code::ExitCode;
+use vigie_core::units::format_rounded;
 
 /// Why an engine did not do what it was asked. Each names the place.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// It has not answered in time: it hangs, or is very busy.
-    #[error("the container engine at {} has not answered {request} within {after:?}", .at)]
+    #[error("the container engine at {} has not answered {request} within {}", .at, patience(*after))]
     Late {
         /// Where it listens.
         at: String,
@@ -78,8 +79,9 @@ impl Error {
     pub fn reason(&self) -> String {
         match self {
             Self::NotPermitted { .. } => "not permitted to ask it".to_owned(),
-            Self::Absent { source, .. } => source.to_string(),
-            Self::Late { request, after, .. } => format!("no answer to {request} within {after:?}"),
+            // Of which of its places that is said, the name of a source does not tell.
+            Self::Absent { at, source } => format!("{at}: {source}"),
+            Self::Late { request, after, .. } => format!("no answer to {request} within {}", patience(*after)),
             Self::Broken { request, why, .. } => format!("{request}: {why}"),
             Self::Refused { request, status, message, .. } => format!("{request}: {message} (status {status})"),
             Self::Malformed { request, why, .. } => format!("the answer to {request} is not understood: {why}"),
@@ -102,5 +104,43 @@ impl Error {
     /// Nobody listens: there is no engine, which is nothing to worry about.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent { .. })
+    }
+}
+
+/// What is left of a deadline when somebody begins to wait is a hair less than it: the round number is what was meant.
+fn patience(after: Duration) -> String {
+    let tenth = Duration::from_millis(100);
+    let tenths = (after + tenth / 2).as_millis() / tenth.as_millis();
+    match u32::try_from(tenths) {
+        Ok(tenths @ 1..) => format_rounded(tenth * tenths),
+        _ => format_rounded(after),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_it_had_is_round() {
+        for (nanos, text) in [
+            (13_999_999_579, "14s"),
+            (14_000_000_000, "14s"),
+            (1_949_000_000, "1.9s"),
+            (99_000_000, "100ms"),
+            (2_000_000, "2ms"),
+        ] {
+            let at = "/run/docker.sock".to_owned();
+            let late = Error::Late { at, request: "GET /info".to_owned(), after: Duration::from_nanos(nanos) };
+            assert_eq!(late.reason(), format!("no answer to GET /info within {text}"));
+            assert!(late.to_string().ends_with(&format!("within {text}")), "{late}");
+        }
+    }
+
+    #[test]
+    fn who_is_absent_is_named() {
+        let source = std::io::Error::from_raw_os_error(2);
+        let absent = Error::Absent { at: "/run/docker.sock".to_owned(), source };
+        assert_eq!(absent.reason(), "/run/docker.sock: No such file or directory (os error 2)");
     }
 }

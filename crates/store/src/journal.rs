@@ -18,7 +18,7 @@ use crate::error::{Error, database};
 use crate::state::DocumentChange;
 
 pub use file::{FILE_NAME, SCHEMA_VERSION};
-pub use filter::SubjectFilter;
+pub use filter::{Called, SubjectFilter};
 pub use read::{Query, Reader, Stored};
 
 /// A transaction of so many entries gets more memory than others, as long as it lasts.

@@ -56,7 +56,9 @@ impl World {
     /// What the journal has about these targets.
     #[track_caller]
     pub fn told(&self, targets: &[&str]) -> Vec<Value> {
-        let done = self.vigie(&[&["events", "--json", "-n", "1000000"], targets].concat()).run().code(0);
+        let done = self.vigie(&[&["events", "--json", "-n", "1000000"], targets].concat()).run();
+        // 8: nothing is known of it yet.
+        assert!(matches!(done.status.code(), Some(0 | 8)), "{done}");
         let lines = done.out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error}: {done}"))).collect()
     }

@@ -40,7 +40,9 @@ fn occasions(messages: &[Value]) -> Vec<&str> {
 
 /// The actions of a container that the journal has.
 fn actions(world: &World, target: &str) -> Vec<String> {
-    let done = world.vigie(&["events", "--json", "-n", "100000", target]).run().code(0);
+    let done = world.vigie(&["events", "--json", "-n", "100000", target]).run();
+    // 8: nothing is known of it yet.
+    assert!(matches!(done.status.code(), Some(0 | 8)), "{done}");
     let events = done.out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let of = |line: &[u8]| {
         let event: Value = serde_json::from_slice(line).ok()?;
@@ -175,4 +177,43 @@ fn what_is_asked_for_and_what_is_not() {
         let got = about(&receiver, name);
         assert_eq!(got.len(), told, "{name}: {got:#?}");
     }
+}
+
+/// Of a container that somebody works on, and of a whole source, nothing is told; all of it can be seen.
+#[test]
+fn a_silenced_container() {
+    let receiver = Receiver::new();
+    let Some((world, engine)) = begin("a_silenced_container", &receiver) else { return };
+    world.vigie(&["rules", "set", "container-exited", "on=yes", "for=0s"]).run().code(0);
+    for (args, code, word) in [
+        (&["container:lopy"][..], 8, "there is no container lopy"),
+        (&["source:nass"], 8, "did you mean source:nas?"),
+        (&["port:80"], 2, "a service, a container or a source"),
+    ] {
+        let done = world.vigie(&[&["notify", "silence", "--for", "1h"], args].concat()).run().code(code);
+        assert!(String::from_utf8_lossy(&done.err).contains(word), "{done}");
+    }
+    for name in ["loopy", "other"] {
+        engine.run(name, &["--network", "none"], &["sh", "-c", "sleep 1000 & wait; exit 7"]);
+        until("it is known", || {
+            actions(&world, &format!("container:{name}")).last().filter(|last| *last == "start").map(drop)
+        });
+    }
+    let done = world.vigie(&["notify", "silence", "container:nas/loopy", "--for", "1h"]).run().code(0);
+    assert!(String::from_utf8_lossy(&done.out).contains("about container:nas/loopy until"), "{done}");
+    for name in ["loopy", "other"] {
+        engine.docker(&["exec", name, "/busybox", "kill", "-9", "-1"]).run();
+    }
+    wait_about(&receiver, "other", 1);
+    let open = || json(&world, &["incidents", "--json"])["incidents"].as_array().map_or(0, Vec::len);
+    until("both are open", || (open() == 2).then_some(()));
+    assert!(about(&receiver, "loopy").is_empty(), "it was silenced");
+    // The whole source: this silence ends, and the other one holds back what it did.
+    world.vigie(&["notify", "silence", "source:nas", "--for", "1h"]).run().code(0);
+    world.vigie(&["notify", "silence", "--end", "1"]).run().code(0);
+    let silences = json(&world, &["notify", "silence", "--json"])["silences"].clone();
+    assert_eq!((&silences[0]["source"], &silences[0]["container"]), (&"nas".into(), &Value::Null), "{silences:#}");
+    assert!(about(&receiver, "loopy").is_empty(), "its source is silenced");
+    world.vigie(&["notify", "silence", "--end", "2"]).run().code(0);
+    assert_eq!(occasions(&wait_about(&receiver, "loopy", 1)), ["opened"]);
 }

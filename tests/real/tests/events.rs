@@ -160,3 +160,39 @@ fn a_damaged_journal_is_set_aside() {
     assert!(vigie_real_tests::alive(pid), "the service does not care");
     world.vigie(&["kill-all", "--yes"]).run();
 }
+
+/// Of somebody whom nobody knows: a typing error, and not one to whom nothing happened.
+#[test]
+fn somebody_unknown() {
+    let world = World::new();
+    let unknown = |target: &str, word: &str| {
+        let done = world.vigie(&["events", target]).run().code(8);
+        let text = String::from_utf8_lossy(&done.err);
+        assert!(text.contains(&format!("nothing is known of {target}")) && text.contains(word), "{done}");
+    };
+    unknown("worker", "'vigie events' shows");
+    world.manifest("[service.worker]\ncommand = \"@hostile wait\"\n[service.late]\ncommand = \"@hostile wait\"\n");
+    world.vigie(&["events", "late"]).run().code(0);
+    world.vigie(&["start", "worker"]).run().code(0);
+    world.vigie(&["events", "late"]).run().code(0);
+    unknown("workr", "did you mean worker?");
+    unknown("demo/workr", "did you mean demo/worker?");
+    unknown("shop/worker", "did you mean demo/worker?");
+    unknown("worker:fast", "did you mean worker?");
+    unknown("container:nope", "'vigie events' shows");
+    unknown("source:neverseen", "'vigie events' shows");
+    world.vigie(&["events", "worker", "--since", "2100-01-01"]).run().code(0);
+    world.vigie(&["events", "worker", "workr"]).run().code(8);
+    let follow = world.vigie(&["events", "-f", "-n", "100", "nobody", "worker"]).start();
+    follow.wait_out("started as PID");
+    follow.kill();
+    // It is gone, from the manifest, too; what happened to it is not.
+    world.vigie(&["down", "--yes"]).run().code(0);
+    world.manifest("[service.late]\ncommand = \"@hostile wait\"\n");
+    world.vigie(&["events", "worker"]).run().code(0);
+    // A source that was removed.
+    world.vigie(&["source", "add", "nas", "unix:///nowhere.sock"]).run().code(0);
+    world.vigie(&["source", "rm", "nas"]).run().code(0);
+    world.vigie(&["events", "source:nas"]).run().code(0);
+    unknown("source:nass", "did you mean source:nas?");
+}

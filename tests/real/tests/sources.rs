@@ -28,7 +28,9 @@ fn online(world: &World) {
 
 /// Kind and action of all that the journal has about these targets.
 fn told(world: &World, targets: &[&str]) -> Vec<Value> {
-    let done = world.vigie(&[&["events", "--json", "-n", "100000"], targets].concat()).run().code(0);
+    let done = world.vigie(&[&["events", "--json", "-n", "100000"], targets].concat()).run();
+    // 8: nothing is known of it yet.
+    assert!(matches!(done.status.code(), Some(0 | 8)), "{done}");
     let lines = done.out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error}: {done}"))).collect()
 }
@@ -87,6 +89,10 @@ fn what_happens_to_a_container_is_told_once() {
     assert_eq!((detail(6, "exit_code"), detail(6, "oom")), (137.into(), false.into()));
     assert_eq!((detail(10, "old_name"), &events[10]["container"]), ("web".into(), &"api".into()));
     assert!(told(&world, &["container:nas/web"]).len() < events.len());
+    // A rename belongs to both names; the id is that of all of it.
+    let renamed = |target: &str| actions(&told(&world, &[target])).iter().filter(|action| *action == "rename").count();
+    assert_eq!((renamed("container:web"), renamed("container:api"), renamed("container:other")), (1, 1, 0));
+    assert_eq!(actions(&told(&world, &[&format!("container:{}", &id[..12])])), actions(&events));
     assert!(of_kind(&told(&world, &["source:nas"]), "gap").is_empty());
 }
 
@@ -266,4 +272,18 @@ fn by_ssh_and_by_context() {
         .run()
         .code(2)
         .says("no context other");
+}
+
+/// Which socket is not there, and when it is looked for again.
+#[test]
+fn an_engine_that_was_never_there() {
+    let world = World::new();
+    let socket = world.path("nowhere.sock").display().to_string();
+    world.vigie(&["source", "add", "nas", &format!("unix://{socket}")]).run().code(0);
+    let ls = until("it says when it asks again", || {
+        let ls = world.vigie(&["source", "ls"]).run().code(0).text();
+        ls.contains("asked again in").then_some(ls)
+    });
+    let nas = sources(&world)["sources"][0].clone();
+    assert_eq!(nas["why"].as_str(), Some(&*format!("{socket}: No such file or directory (os error 2)")), "{ls}");
 }

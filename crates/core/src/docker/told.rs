@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Wall;
+use crate::clock::{Mono, Wall};
 use crate::docker::event::{Key, Nanos};
 use crate::docker::known::{Change, Container, Containers};
 use crate::journal::{Entry, Subject, What};
@@ -97,6 +97,9 @@ pub struct Status {
     pub engine: Option<Identity>,
     /// Lines that were no events, since the follower began.
     pub bad_lines: u64,
+    /// When it is asked again after what failed; absent where nothing did, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Mono>,
 }
 
 /// What is to be told.

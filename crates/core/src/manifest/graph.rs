@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::reader::Reader;
 use super::resolved::{Condition, Kind, When};
-use super::table::{At, nearest};
+use super::table::At;
 use super::written::ServiceTable;
 use crate::claim::{Held, PortClaim};
 use crate::name::Name;
+use crate::text::nearest;
 
 type Services = [(At<Name>, ServiceTable)];
 

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 
 use super::reader::Reader;
 use super::shown::Shown;
+use crate::text::nearest;
 
 /// Something that can stand behind a key.
 pub(super) trait Value: Sized {
@@ -142,19 +143,6 @@ impl<'d, 'i> Entries<'d, 'i> {
         }
         Field::unwritten(need, self.span.clone())
     }
-}
-
-/// The known word that someone who wrote `word` may have meant.
-pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    // Similarity is quadratic in the length, and no known word is that long.
-    if word.len() > 64 {
-        return None;
-    }
-    known
-        .map(|known| (strsim::jaro_winkler(word, known), known))
-        .filter(|(similarity, _)| *similarity > 0.85)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, known)| known)
 }
 
 /// The schema of one key.

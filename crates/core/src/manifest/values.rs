@@ -8,10 +8,11 @@ use toml::de::DeValue;
 
 use super::reader::Reader;
 use super::shown::Shown;
-use super::table::{At, Value, nearest};
+use super::table::{At, Value};
 use crate::claim::PortClaim;
 use crate::ladder::Rung;
 use crate::name::Name;
+use crate::text::nearest;
 use crate::units::{Span, format_size, parse_duration, parse_size};
 
 /// A string with variables.

@@ -34,7 +34,7 @@ use crate::text::escaped;
 pub use ladder::Level;
 pub use metric::{Metric, Unit};
 pub use pack::{Readings, Rollups, pack_readings, pack_rollups, reading, unpack_readings, unpack_rollups};
-pub use range::{Gap, Pace, Point, Summary, columns, gaps, level_for, step_for};
+pub use range::{Gap, Pace, Point, Seen, Summary, columns, gaps, level_for, step_for};
 pub use rollup::Rollup;
 
 /// How far from the present a sample may lie. Batches wait for seconds; what lies further away comes from a clock that

@@ -144,15 +144,31 @@ pub fn columns(points: &[Point], from: Moment, until: Moment, step: u64) -> Vec<
     columns
 }
 
+/// When a sample was taken, as far as that is known: a bucket says that it was in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Then, or not before.
+    pub at: Moment,
+    /// Not known more exactly than that it was before this.
+    pub before: Option<Moment>,
+}
+
+impl Point {
+    /// When the samples of it were taken.
+    pub fn seen(&self) -> Seen {
+        Seen { at: self.at, before: self.bucket.then(|| self.at.after(self.span)) }
+    }
+}
+
 /// A series in a few numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// Everything.
     pub all: Rollup,
-    /// The first row.
-    pub first_at: Moment,
-    /// The last row.
-    pub last_at: Moment,
+    /// The first sample.
+    pub first: Seen,
+    /// The last sample.
+    pub last: Seen,
 }
 
 impl Summary {
@@ -161,7 +177,7 @@ impl Summary {
         let (first, last) = (points.first()?, points.last()?);
         let mut all = first.rollup;
         points[1..].iter().for_each(|point| all.then(&point.rollup));
-        Some(Self { all, first_at: first.at, last_at: last.at })
+        Some(Self { all, first: first.seen(), last: last.seen() })
     }
 }
 

@@ -253,7 +253,8 @@ fn a_summary_tells_of_everything() {
     assert_eq!(Summary::of(&[]), None);
     let summary = Summary::of(&[sample(0, 5), sample(5_000, 1), sample(10_000, 6)]).expect("points");
     assert_eq!(summary.all, Rollup { min: 1, max: 6, sum: 12, count: 3, first: 5, last: 6 });
-    assert_eq!((summary.first_at, summary.last_at), (T, T.after(10_000)));
+    let exactly = |at| Seen { at, before: None };
+    assert_eq!((summary.first, summary.last), (exactly(T), exactly(T.after(10_000))));
     assert_eq!(summary.all.mean(), 4.0);
 }
 

@@ -3,7 +3,7 @@
 use vigie_api::journal::JournalLine;
 use vigie_core::journal::KINDS;
 use vigie_core::target::Target;
-use vigie_store::journal::SubjectFilter;
+use vigie_store::journal::{Called, SubjectFilter};
 
 use super::answer::Refusal;
 use super::query::Query;
@@ -47,7 +47,11 @@ impl Filter {
         (self.kinds.is_empty() || self.kinds.contains(&line.kind))
             && (self.subjects.is_empty() || {
                 let subject = line.subject();
-                self.subjects.iter().any(|filter| filter.matches(&subject))
+                let text = |field| line.detail.get(field).and_then(serde_json::Value::as_str);
+                let is_event = line.kind == "container_event";
+                let called = Called { id: text("id"), old_name: text("old_name") };
+                let called = if is_event { called } else { Called::default() };
+                self.subjects.iter().any(|filter| filter.matches(&subject, called))
             })
     }
 }

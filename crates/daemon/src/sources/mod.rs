@@ -375,7 +375,7 @@ mod tests {
     }
 
     fn status(stage: Stage) -> Said {
-        let status = Status { stage, online: None, why: None, failures: 3, engine: None, bad_lines: 0 };
+        let status = Status { stage, online: None, why: None, failures: 3, engine: None, bad_lines: 0, retry_at: None };
         Said::SourceStatus { source: nas(), status: Box::new(status), dropped: 0 }
     }
 

@@ -2,7 +2,7 @@
 
 use vigie_api::SCHEMA;
 use vigie_api::source::{Shown, Worker};
-use vigie_api::time::Nanos;
+use vigie_api::time::{Millis, Nanos};
 use vigie_core::clock::Wall;
 use vigie_core::name::Name;
 use vigie_wire::worker::Role;
@@ -38,6 +38,11 @@ impl Sources {
             online: status.and_then(|status| status.online),
             stage: status.map(|status| status.stage),
             why: status.and_then(|status| status.why.clone()),
+            retry_at: status.and_then(|status| status.retry_at).map(|at| {
+                let now = vigie_os::clock::now();
+                let left = at.0.saturating_sub(now.mono.0);
+                Millis(Wall(now.wall.0.saturating_add(left)))
+            }),
             engine: status.and_then(|status| status.engine.clone()),
             same_engine_as: self.held.iter().find(same).map(|(other, _)| other.clone()),
             containers: held.resume.cursor.is_some().then_some(held.resume.containers.len() as u64),

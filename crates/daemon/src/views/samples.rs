@@ -7,6 +7,10 @@ use vigie_core::units::Span;
 use vigie_store::Error;
 use vigie_store::samples::{Known, Reader, Row, joined, series};
 
+use edge::{Edge, Edges};
+
+mod edge;
+
 /// A subject that is to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen {
@@ -50,7 +54,9 @@ pub fn report(reader: Option<&Reader>, chosen: &[Chosen], asked: &Asked) -> Resu
     for chosen in chosen {
         let rows = joined(read.by_ref().take(chosen.known.len()).collect());
         if !rows.is_empty() || chosen.always {
-            subjects.push(subject(chosen, &rows, cut, &asked.metrics));
+            let ids: Vec<i64> = chosen.known.iter().map(|known| known.id).collect();
+            let mut edges = reader.filter(|_| level != Level::Raw).map(|reader| Edges::new(reader, ids, asked.now));
+            subjects.push(subject(chosen, &rows, cut, &asked.metrics, edges.as_mut())?);
         }
     }
     let size = reader.map(Reader::size).transpose()?;
@@ -66,7 +72,13 @@ pub fn report(reader: Option<&Reader>, chosen: &[Chosen], asked: &Asked) -> Resu
     })
 }
 
-fn subject(chosen: &Chosen, rows: &[Row], cut: Cut, metrics: &[Metric]) -> Subject {
+fn subject(
+    chosen: &Chosen,
+    rows: &[Row],
+    cut: Cut,
+    metrics: &[Metric],
+    mut edges: Option<&mut Edges<'_>>,
+) -> Result<Subject, Error> {
     let born = chosen.known.iter().map(|known| known.born).min().unwrap_or(cut.from);
     // Before its birth there was nothing to measure; a bucket begins before what is in it.
     let born = if cut.level == Level::Raw { born } else { cut.level.bucket(born) };
@@ -74,8 +86,18 @@ fn subject(chosen: &Chosen, rows: &[Row], cut: Cut, metrics: &[Metric]) -> Subje
     let container = chosen.subject.as_container();
     let source = container.as_ref().map(|(source, _)| source.clone()).or_else(|| chosen.subject.as_source());
     let metrics = if metrics.is_empty() { Metric::of(&chosen.subject) } else { metrics };
-    let of_metric = |metric: &Metric| Series::new(*metric, &series(rows, *metric), cut, born, chosen.subject.pace());
-    Subject {
+    let mut of_metric = |metric: &Metric| {
+        let points = series(rows, *metric);
+        let shown = Series::new(*metric, &points, cut, born, chosen.subject.pace());
+        Ok(match (edges.as_mut(), points.first(), points.last()) {
+            (Some(edges), Some(first), Some(last)) => shown.seen(
+                Some(edges.seen(cut.level, first, *metric, Edge::First)?),
+                Some(edges.seen(cut.level, last, *metric, Edge::Last)?),
+            ),
+            _ => shown,
+        })
+    };
+    Ok(Subject {
         subject: chosen.subject.name.clone(),
         key: chosen.subject.key.clone(),
         project: service.as_ref().map(|(project, ..)| project.clone()),
@@ -84,8 +106,8 @@ fn subject(chosen: &Chosen, rows: &[Row], cut: Cut, metrics: &[Metric]) -> Subje
         source,
         container: container.as_ref().map(|_| chosen.subject.key.clone()),
         container_id: container.map(|(_, id)| id.to_owned()),
-        metrics: metrics.iter().map(of_metric).collect(),
-    }
+        metrics: metrics.iter().map(&mut of_metric).collect::<Result<_, Error>>()?,
+    })
 }
 
 /// The longest time between two looks, in milliseconds. Disks are asked seldom: columns are made for them only where nothing

@@ -1,8 +1,11 @@
 //! Whom entries are about, as somebody asks for it.
 
-use vigie_core::journal::Subject;
+use vigie_core::journal::{Subject, What};
 use vigie_core::name::Name;
 use vigie_core::target::Target;
+
+/// So many digits of the id of a container are taken for one.
+const DIGITS: usize = 8;
 
 /// What an entry must be about. Absent parts match anything: a project matches its services too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,8 +18,27 @@ pub struct SubjectFilter {
     pub mode: Option<Name>,
     /// The source; it matches its containers too.
     pub source: Option<Name>,
-    /// The name of a container.
+    /// A container: by its name, by the name that an entry takes from it, or by its id or the beginning of it.
     pub container: Option<String>,
+}
+
+/// How an entry about a container calls it, beside its name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Called<'a> {
+    /// By its id.
+    pub id: Option<&'a str>,
+    /// By the name that it had until then.
+    pub old_name: Option<&'a str>,
+}
+
+impl<'a> Called<'a> {
+    /// In an entry that tells this.
+    pub fn of(what: &'a What) -> Self {
+        match what {
+            What::ContainerEvent { id, old_name, .. } => Self { id: Some(id), old_name: old_name.as_deref() },
+            _ => Self::default(),
+        }
+    }
 }
 
 impl SubjectFilter {
@@ -38,14 +60,22 @@ impl SubjectFilter {
     }
 
     /// Whether an entry about `subject` is meant: what the query of the same filter finds.
-    pub fn matches(&self, subject: &Subject) -> bool {
+    pub fn matches(&self, subject: &Subject, called: Called<'_>) -> bool {
         let mode = if let Subject::Service { mode, .. } = subject { mode.as_ref() } else { None };
         let same = |wanted: &Option<Name>, is: Option<&Name>| wanted.is_none() || wanted.as_ref() == is;
         same(&self.project, subject.project())
             && same(&self.service, subject.service())
             && same(&self.mode, mode)
             && same(&self.source, subject.source())
-            && (self.container.is_none() || self.container.as_deref() == subject.container())
+            && self.container.as_deref().is_none_or(|wanted| {
+                let is_id = called.id.is_some_and(|id| wanted.len() >= DIGITS && id.starts_with(wanted));
+                is_id || subject.container() == Some(wanted) || called.old_name == Some(wanted)
+            })
+    }
+
+    /// The id that the container may be named by.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.container.as_deref().filter(|text| text.len() >= DIGITS)
     }
 }
 
@@ -70,7 +100,19 @@ mod tests {
         let container = |source: &str, of: &str| Subject::Container {
             source: name(source),
             name: of.to_owned(),
-            id: "c0ffee".to_owned(),
+            id: "c0ffee1234".to_owned(),
+        };
+        let event = |id: &str, old_name: Option<&str>| What::ContainerEvent {
+            action: if old_name.is_some() { "rename" } else { "start" }.to_owned(),
+            id: id.to_owned(),
+            image: "\"id\":\"deadbeef\",\"old_name\":\"was\"".to_owned(),
+            time_nano: None,
+            exit_code: None,
+            signal: None,
+            oom: None,
+            health: None,
+            old_name: old_name.map(str::to_owned),
+            inferred: false,
         };
         let subjects = [
             Subject::Daemon,
@@ -84,27 +126,45 @@ mod tests {
         ];
         let folder = tempfile::tempdir().expect("a folder");
         let (mut journal, _) = Journal::open(folder.path(), Wall(1)).expect("opened");
-        let entries: Vec<Entry> =
+        let mut entries: Vec<Entry> =
             subjects.iter().map(|subject| Entry::new(Wall(1), subject.clone(), None, What::Locked)).collect();
+        for (old_name, id) in [(None, "c0ffee1234"), (Some("old"), "c0ffee1234"), (None, "c0ffee9999")] {
+            entries.push(Entry::new(Wall(1), container("nas", "web"), None, event(id, old_name)));
+        }
         journal.append(&entries).expect("written");
         let reader = Reader::open(folder.path()).expect("opened");
         for (target, count) in [
             ("api", 3),
             ("demo/api", 2),
             ("api:fast", 1),
-            ("source:nas", 2),
-            ("container:web", 2),
+            ("source:nas", 5),
+            ("container:web", 5),
+            ("container:old", 1),
+            ("container:nas/old", 1),
+            ("container:pi/old", 0),
+            ("container:was", 0),
+            ("container:deadbeef", 0),
+            ("container:c0ffee1234", 2),
+            ("container:nas/c0ffee12", 2),
+            ("container:c0ffee", 0),
             ("container:pi/web", 1),
             ("nobody", 0),
         ] {
             let filter = SubjectFilter::of(&target.parse().expect("a target")).expect("the journal knows it");
             let query = Query { subjects: vec![filter.clone()], ..Query::default() };
             let found: Vec<u64> = reader.read(&query).expect("read").iter().map(|stored| stored.seq).collect();
-            let matched: Vec<u64> =
-                (1..).zip(&subjects).filter(|(_, one)| filter.matches(one)).map(|(seq, _)| seq).collect();
+            let matches = |entry: &Entry| filter.matches(&entry.subject, Called::of(&entry.what));
+            let matched: Vec<u64> = (1..).zip(&entries).filter(|(_, one)| matches(one)).map(|(seq, _)| seq).collect();
             assert_eq!(found, matched, "{target}");
             assert_eq!(found.len(), count, "{target}");
         }
+        let known = reader.subjects().expect("read");
+        assert_eq!(known.len(), subjects.len(), "each once: {known:?}");
+        assert!(known.contains(&SubjectFilter {
+            source: Some(name("pi")),
+            container: Some("web".to_owned()),
+            ..SubjectFilter::default()
+        }));
         assert_eq!(SubjectFilter::of(&"pid:7".parse().expect("a target")), None);
     }
 }

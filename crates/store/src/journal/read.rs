@@ -113,6 +113,32 @@ impl Reader {
         .map_err(database(&self.path))
     }
 
+    /// Whom there are entries about, each once: for somebody who named something else. It reads the whole journal.
+    ///
+    /// # Errors
+    /// As of [`Reader::read`].
+    pub fn subjects(&self) -> Result<Vec<SubjectFilter>, Error> {
+        (|| {
+            let of_source = if file::knows_sources(&self.connection)? { "source, container" } else { "NULL, NULL" };
+            let sql = format!("SELECT DISTINCT project, service, mode, {of_source} FROM entries");
+            let mut select = self.connection.prepare_cached(&sql)?;
+            let rows = select.query_map([], |row| {
+                let name = |column| -> rusqlite::Result<Option<Name>> {
+                    Ok(row.get::<_, Option<String>>(column)?.map(|name| Name::lossy(&name)))
+                };
+                Ok(SubjectFilter {
+                    project: name(0)?,
+                    service: name(1)?,
+                    mode: name(2)?,
+                    source: name(3)?,
+                    container: row.get(4)?,
+                })
+            })?;
+            rows.collect::<Result<_, _>>()
+        })()
+        .map_err(database(&self.path))
+    }
+
     /// The number of the newest entry; 0 when there was never one.
     ///
     /// # Errors
@@ -196,18 +222,33 @@ fn condition(subject: &SubjectFilter, knows_sources: bool, values: &mut Vec<Valu
         ("service", name(&subject.service)),
         ("mode", name(&subject.mode)),
         ("source", name(&subject.source)),
-        ("container", subject.container.clone()),
     ];
     if !knows_sources && (subject.source.is_some() || subject.container.is_some()) {
         return "FALSE".to_owned();
     }
-    let conditions: Vec<String> = parts
+    let mut conditions: Vec<String> = parts
         .into_iter()
         .filter_map(|(column, name)| {
             values.push(Value::Text(name?));
             Some(format!("{column} = ?"))
         })
         .collect();
+    if let Some(container) = &subject.container {
+        // As they stand in the text of an event: in a value, a quotation mark has a backslash before it.
+        let mut ways = vec![("container = ?", container.clone())];
+        ways.push(("kind = 'container_event' AND instr(what, ?) > 0", format!("\"old_name\":\"{container}\"")));
+        if let Some(id) = subject.id() {
+            ways.push(("kind = 'container_event' AND instr(what, ?) > 0", format!("\"id\":\"{id}")));
+        }
+        let ways: Vec<&str> = ways
+            .into_iter()
+            .map(|(way, value)| {
+                values.push(Value::Text(value));
+                way
+            })
+            .collect();
+        conditions.push(format!("({})", ways.join(" OR ")));
+    }
     if conditions.is_empty() { "TRUE".to_owned() } else { format!("({})", conditions.join(" AND ")) }
 }
 

@@ -14,9 +14,7 @@ use vigie_store::samples::Known;
 use super::View;
 use crate::daemon;
 use crate::failure::Failure;
-
-/// So many digits of an id are taken for one.
-const DIGITS: usize = 8;
+use crate::watched::DIGITS;
 
 /// What is known of a container of this source and id.
 #[derive(Default)]

@@ -5,6 +5,7 @@ use serde_json::Number;
 use unicode_width::UnicodeWidthStr;
 
 use vigie_api::metrics::{Gap, Report, Series, Subject};
+use vigie_api::time::Millis;
 use vigie_core::samples::{Metric, Unit};
 use vigie_core::units::format_rounded;
 
@@ -153,9 +154,20 @@ fn remarks(subject: &Subject, report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(since), Some(last)) = (fullest.since, fullest.last_at) {
         let samples = if fullest.count == 1 { "1 sample".to_owned() } else { format!("{} samples", fullest.count) };
-        let ago =
-            format_rounded(std::time::Duration::from_secs(report.at.0.0.saturating_sub(last.0.0) / 1_000_000_000));
-        lines.push(format!("since {}; {samples}, the last {ago} ago", time::local(since.0)));
+        let length = |from: Millis, until: Millis| {
+            let seconds = until.0.0.saturating_sub(from.0.0) / 1_000_000_000;
+            format_rounded(std::time::Duration::from_secs(seconds))
+        };
+        // Where only rollups are left, no more is known than in which of them it was.
+        let later = fullest.since_before.map(|before| format!(", or up to {} later", length(since, before)));
+        let least = fullest.last_before.map(|before| format!("{} to ", length(before, report.at)));
+        lines.push(format!(
+            "since {}{}; {samples}, the last {}{} ago",
+            time::local(since.0),
+            later.unwrap_or_default(),
+            least.unwrap_or_default(),
+            length(last, report.at)
+        ));
     }
     let surplus = fullest.gaps.len().saturating_sub(GAPS);
     if surplus > 0 {

@@ -98,27 +98,36 @@ pub(crate) fn run(args: &Args) -> Verdict {
 
 fn ls(json: bool) -> Verdict {
     let place = context::place()?;
-    let sources = look(&place)?;
+    let (sources, told) = look(&place)?;
     if json {
         let text = serde_json::to_string(&sources)
             .map_err(|error| Failure::io("cannot write JSON", &std::io::Error::other(error)))?;
         writeln!(std::io::stdout(), "{text}")?;
         return Ok(0);
     }
-    std::io::stdout().write_all(show::table(&sources).as_bytes())?;
+    std::io::stdout().write_all(show::table(&sources, told).as_bytes())?;
     Ok(0)
 }
 
+/// Who told of the sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// The daemon.
+    Daemon,
+    /// What is kept.
+    Documents,
+}
+
 /// All sources: from the daemon, and without one as they are kept, when nothing is known of how they stand.
-pub(crate) fn look(place: &Place) -> Result<Sources, Failure> {
+fn look(place: &Place) -> Result<(Sources, Told), Failure> {
     let client = Client::new(place.daemon_socket());
     let asked = daemon::runtime()?
         .block_on(async { tokio::time::timeout(PATIENCE, client.get_json::<Sources>(path::SOURCES)).await });
     match asked {
-        Ok(Ok(sources)) => Ok(sources),
+        Ok(Ok(sources)) => Ok((sources, Told::Daemon)),
         Ok(Err(error)) if error.is_unreachable() => {
             let sources = kept(place)?.into_iter().map(unseen).collect();
-            Ok(Sources { schema: SCHEMA, sources, worker: None, metrics_worker: None })
+            Ok((Sources { schema: SCHEMA, sources, worker: None, metrics_worker: None }, Told::Documents))
         }
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(daemon::silent(place)),
@@ -141,6 +150,7 @@ fn unseen(source: Source) -> Shown {
         online: None,
         stage: None,
         why: None,
+        retry_at: None,
         engine: None,
         same_engine_as: None,
         containers: None,

@@ -2,12 +2,14 @@
 
 use anstyle::Style;
 use vigie_api::source::{Shown, Sources};
+use vigie_core::clock::Wall;
 use vigie_core::docker::source::{Mode, Source};
 use vigie_core::docker::told::Stage;
 
+use super::Told;
 use crate::out::{Align, Column, Screen, Table, bytes, percent, style, time};
 
-pub(super) fn table(sources: &Sources) -> String {
+pub(super) fn table(sources: &Sources, told: Told) -> String {
     if sources.sources.is_empty() {
         return "no sources; 'vigie source add NAME ENDPOINT' adds one\n".to_owned();
     }
@@ -39,18 +41,26 @@ pub(super) fn table(sources: &Sources) -> String {
             (plain, disk(shown)),
             (plain, last),
             (plain, shown.source.endpoint.to_string()),
-            (style::DIM, note(shown)),
+            (style::DIM, note(shown, now)),
         ]);
     }
     let mut text = table.render(Screen::stdout());
     let any = |wants: fn(&Source) -> bool| sources.sources.iter().any(|shown| wants(&shown.source));
     let unfollowed = sources.worker.is_none() && any(Source::follows_events);
     let unmeasured = sources.metrics_worker.is_none() && any(Source::is_measured);
-    text.push_str(match (unfollowed, unmeasured) {
-        (false, false) => "",
-        (true, false) => "nobody follows them now; 'vigie daemon start' does\n",
-        (false, true) => "nobody measures them now; 'vigie daemon start' does\n",
-        (true, true) => "nobody follows or measures them now; 'vigie daemon start' does\n",
+    let what = match (unfollowed, unmeasured) {
+        (false, false) => return text,
+        (true, false) => "follows",
+        (false, true) => "measures",
+        (true, true) => "follows or measures",
+    };
+    text.push_str(&match told {
+        // A worker is a service: it needs a moment, and whoever waits longer wants to know why.
+        Told::Daemon => {
+            let worker = if unfollowed { "events" } else { "metrics" };
+            format!("nobody {what} them yet: it is being started; 'vigie events vigie/{worker}' shows how that goes\n")
+        }
+        Told::Documents => format!("nobody {what} them now; 'vigie daemon start' does\n"),
     });
     text
 }
@@ -99,12 +109,17 @@ fn disk(shown: &Shown) -> String {
     }
 }
 
-fn note(shown: &Shown) -> String {
+fn note(shown: &Shown, now: Wall) -> String {
     let mut notes = Vec::new();
     notes.extend(shown.why.clone());
+    if let Some(at) = shown.retry_at.filter(|at| at.0 > now) {
+        notes.push(format!("asked again in {}", time::age(now, at.0)));
+    }
     let is_news = |why: &&String| shown.why.as_deref() != Some(why.strip_prefix("disk: ").unwrap_or(why));
     let not_measured = shown.not_measured.as_ref().filter(is_news);
-    notes.extend(not_measured.map(|why| format!("not measured: {why}")));
+    // Beside "online" it needs a word of what that rests on.
+    let come = if shown.online == Some(true) && shown.source.follows_events() { "its events come, but " } else { "" };
+    notes.extend(not_measured.map(|why| format!("{come}not measured: {why}")));
     if let Some(cycle) = &shown.last_cycle {
         notes.extend(cycle.remark.clone());
         if cycle.skipped > 0 {
@@ -122,4 +137,47 @@ fn note(shown: &Shown) -> String {
         notes.push(format!("{dropped} messages asked for again"));
     }
     crate::out::safe(&notes.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use vigie_api::time::Millis;
+    use vigie_core::name::Name;
+
+    fn shown() -> Shown {
+        let endpoint = "unix:///run/docker.sock".parse().expect("an endpoint");
+        super::super::unseen(Source::new(Name::new("nas").expect("a name"), endpoint))
+    }
+
+    #[test]
+    fn what_does_not_answer_says_when_it_is_asked_again() {
+        let now = Wall(1_800_000_000_000_000_000);
+        let why = Some("connection refused".to_owned());
+        let later = Some(Millis(Wall(now.0 + 12_000_000_000)));
+        let away = Shown { online: Some(false), why, retry_at: later, ..shown() };
+        assert_eq!(note(&away, now), "connection refused; asked again in 12s");
+        let over = Shown { retry_at: Some(Millis(now)), ..away };
+        assert_eq!(note(&over, now), "connection refused");
+    }
+
+    #[test]
+    fn online_and_not_measured_are_no_contradiction() {
+        let not_measured = Some("no answer to GET /info within 14s".to_owned());
+        let mut half = Shown { online: Some(true), not_measured, ..shown() };
+        assert_eq!(note(&half, Wall(0)), "its events come, but not measured: no answer to GET /info within 14s");
+        half.source.events = false;
+        assert_eq!(note(&half, Wall(0)), "not measured: no answer to GET /info within 14s");
+    }
+
+    #[test]
+    fn who_follows_nobody_is_said_as_it_is() {
+        let sources = Sources { schema: 1, sources: vec![shown()], worker: None, metrics_worker: None };
+        let of_daemon = table(&sources, Told::Daemon);
+        assert!(of_daemon.contains("nobody follows or measures them yet: it is being started"), "{of_daemon}");
+        assert!(!of_daemon.contains("daemon start"), "{of_daemon}");
+        let kept = table(&sources, Told::Documents);
+        assert!(kept.contains("nobody follows or measures them now; 'vigie daemon start' does"), "{kept}");
+    }
 }

@@ -116,7 +116,7 @@ fn measured(is_on: bool, is_paused: bool) -> &'static str {
 
 /// Another source that the daemon knows to be this engine. Nobody is asked when there is no daemon.
 fn same_engine(source: &Source, id: Option<&str>) -> Option<Name> {
-    let sources = super::look(&context::place().ok()?).ok()?.sources;
+    let sources = super::look(&context::place().ok()?).ok()?.0.sources;
     let of = |shown: &vigie_api::source::Shown| shown.engine.as_ref().and_then(|engine| engine.id.clone());
     let same = |shown: &&vigie_api::source::Shown| shown.source.name != source.name && of(shown).as_deref() == id;
     id.and_then(|_| sources.iter().find(same)).map(|shown| shown.source.name.clone())

@@ -224,6 +224,10 @@ impl Follower {
             failures: self.failures,
             engine: self.engine.clone(),
             bad_lines: self.bad.all,
+            retry_at: match &self.phase {
+                Phase::Waiting { until, .. } if self.failures > 0 => Some(*until),
+                _ => None,
+            },
         }
     }
 

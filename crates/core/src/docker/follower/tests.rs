@@ -470,7 +470,13 @@ fn late_answers_change_nothing() {
     desk.give(Input::Answered { ticket: old, response: Response::List(Vec::new()) });
     desk.give(Input::Heard { ticket: old, line: Line::Whole(b"x".to_vec()) });
     desk.give(Input::Ended { ticket: old, why: None });
-    assert_eq!((desk.stage(), desk.follower.status().failures), (Stage::Backoff, 1));
+    let status = desk.follower.status();
+    assert_eq!((desk.stage(), status.failures), (Stage::Backoff, 1));
+    assert_eq!(
+        (status.retry_at.is_some(), status.retry_at),
+        (true, desk.follower.deadline()),
+        "it says when it asks again"
+    );
 }
 
 #[test]

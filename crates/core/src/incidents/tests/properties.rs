@@ -112,7 +112,7 @@ proptest! {
                 17 => bench.restart(true),
                 18 => bench.restart(false),
                 19 => {
-                    let scope = Scope { project: None, service: Some(name(service)) };
+                    let scope = Scope { service: Some(name(service)), ..Scope::default() };
                     let length = Duration::from_secs(u64::from(pause) * 10);
                     let (_, turn) = bench.engine.silence(bench.at(), scope, length, String::new(), None);
                     bench.take(turn);

@@ -82,18 +82,63 @@ fn quiet_hours() {
 #[test]
 fn silences_cover_what_they_name() {
     let service = |project, service| Subject::Service { project: name(project), service: name(service), mode: None };
-    let scope =
-        |project: Option<&str>, service: Option<&str>| Scope { project: project.map(name), service: service.map(name) };
+    let container = |source: &str, container: &str| Subject::Container {
+        source: name(source),
+        name: container.to_owned(),
+        id: "c0ffee".to_owned(),
+    };
+    let of_project = |project: Option<&str>, service: Option<&str>| Scope {
+        project: project.map(name),
+        service: service.map(name),
+        ..Scope::default()
+    };
+    let of_source = |source: Option<&str>, container: Option<&str>| Scope {
+        source: source.map(name),
+        container: container.map(str::to_owned),
+        ..Scope::default()
+    };
+    let nas = || Subject::Source(name("nas"));
     for (silence, subject, covered) in [
-        (scope(None, None), service("demo", "api"), true),
-        (scope(None, None), Subject::Daemon, true),
-        (scope(Some("demo"), None), service("demo", "api"), true),
-        (scope(Some("demo"), None), Subject::Daemon, false),
-        (scope(Some("demo"), Some("api")), service("demo", "api"), true),
-        (scope(Some("demo"), Some("api")), service("demo", "db"), false),
-        (scope(Some("demo"), Some("api")), service("shop", "api"), false),
-        (scope(Some("demo"), Some("api")), Subject::Project(name("demo")), false),
+        (Scope::default(), service("demo", "api"), true),
+        (Scope::default(), Subject::Daemon, true),
+        (Scope::default(), container("nas", "web"), true),
+        (of_project(Some("demo"), None), service("demo", "api"), true),
+        (of_project(Some("demo"), None), Subject::Daemon, false),
+        (of_project(Some("demo"), None), container("demo", "demo"), false),
+        (of_project(Some("demo"), Some("api")), service("demo", "api"), true),
+        (of_project(Some("demo"), Some("api")), service("demo", "db"), false),
+        (of_project(Some("demo"), Some("api")), service("shop", "api"), false),
+        (of_project(Some("demo"), Some("api")), Subject::Project(name("demo")), false),
+        (of_source(Some("nas"), None), nas(), true),
+        (of_source(Some("nas"), None), container("nas", "web"), true),
+        (of_source(Some("nas"), None), container("pi", "web"), false),
+        (of_source(Some("nas"), None), service("nas", "web"), false),
+        (of_source(None, Some("web")), container("nas", "web"), true),
+        (of_source(None, Some("web")), container("nas", "web2"), false),
+        (of_source(None, Some("web")), nas(), false),
+        (of_source(None, Some("web")), service("demo", "web"), false),
+        (of_source(Some("pi"), Some("web")), container("pi", "web"), true),
+        (of_source(Some("pi"), Some("web")), container("nas", "web"), false),
+        (of_source(Some("pi"), Some("web")), Subject::Daemon, false),
     ] {
         assert_eq!(silence.covers(&subject), covered, "{silence} {subject}");
+        assert!(silence.is_possible());
     }
+    let texts = [of_source(Some("nas"), None), of_source(None, Some("web")), of_source(Some("nas"), Some("web"))];
+    assert_eq!(
+        texts.map(|scope| scope.to_string()),
+        ["source:nas", "container:web", "container:nas/web"],
+        "as targets are written"
+    );
+    let both = Scope { service: Some(name("api")), ..of_source(Some("nas"), None) };
+    assert!(!both.is_possible() && !both.covers(&nas()) && !both.covers(&service("demo", "api")));
+}
+
+/// As they were stored when there were only services.
+#[test]
+fn an_old_silence_is_read() {
+    let text =
+        r#"{"id":3,"scope":{"project":"demo","service":null},"until":5,"ends":6,"since":1,"by":"anna","reason":null}"#;
+    let silence: Silence = serde_json::from_str(text).expect("a silence");
+    assert_eq!(silence.scope, Scope { project: Some(name("demo")), ..Scope::default() });
 }

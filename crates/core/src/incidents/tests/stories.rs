@@ -201,7 +201,7 @@ fn what_stays_open_is_told_again_with_a_count() {
 #[test]
 fn a_silence_holds_back_and_loses_nothing_that_is_still_true() {
     let mut bench = Bench::new();
-    let scope = Scope { project: Some(name("demo")), service: Some(name("api")) };
+    let scope = Scope { project: Some(name("demo")), service: Some(name("api")), ..Scope::default() };
     let hour = Duration::from_secs(3600);
     let (silence, turn) = bench.engine.silence(bench.at(), scope, hour, "anna".to_owned(), Some("deploy".to_owned()));
     bench.take(turn);
@@ -217,8 +217,7 @@ fn a_silence_holds_back_and_loses_nothing_that_is_still_true() {
     assert_eq!((bench.told().len(), bench.engine.silences().count()), (2, 0));
 
     // What came and went meanwhile is not told; what ended is told afterwards.
-    let (silence, turn) =
-        bench.engine.silence(bench.at(), Scope { project: None, service: None }, hour, String::new(), None);
+    let (silence, turn) = bench.engine.silence(bench.at(), Scope::default(), hour, String::new(), None);
     bench.take(turn);
     bench.hear(wanted_down());
     bench.hear_of("web", gave_up());
@@ -252,13 +251,8 @@ fn what_comes_back_while_nothing_may_be_told_goes_on() {
     bench.start();
     bench.exit();
     bench.hear(gave_up());
-    let (silence, turn) = bench.engine.silence(
-        bench.at(),
-        Scope { project: None, service: None },
-        Duration::from_secs(60),
-        String::new(),
-        None,
-    );
+    let (silence, turn) =
+        bench.engine.silence(bench.at(), Scope::default(), Duration::from_secs(60), String::new(), None);
     bench.take(turn);
     for _ in 0..5 {
         bench.hear(wanted_down());

@@ -416,6 +416,7 @@ impl Shell {
             failures,
             engine: self.engine.clone(),
             bad_lines: 0,
+            retry_at: None,
         };
         let source = &self.work.source.name;
         if let Some(told) = told {

@@ -1,5 +1,7 @@
 //! `vigie events`: the journal.
 
+mod known;
+
 use std::collections::{BTreeMap, btree_map};
 use std::io::Write as _;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use vigie_core::journal::{Entry, KINDS};
 use vigie_core::target::Target;
 use vigie_os::place::Place;
 use vigie_os::watch::Watch;
-use vigie_store::journal::{Query, Reader, SubjectFilter};
+use vigie_store::journal::{Called, Query, Reader, SubjectFilter};
 
 use crate::args::target;
 use crate::context;
@@ -36,7 +38,9 @@ const LATE: Duration = Duration::from_secs(2);
 #[command(
     long_about = "Show the journal: starts, readiness, stops with every rung, exits, restarts, what happens to the containers \
         of sources, and stretches of time about which nothing is known. It needs no daemon: what keepers wrote down and \
-        no daemon has journalled yet is shown in its place in time, without a number. Points in time are written as for `logs`.\n\n\
+        no daemon has journalled yet is shown in its place in time, without a number. Points in time are written as for `logs`. \
+        A container is found by its name, by one that it had until it was renamed, and by its id.\n\n\
+        Exit code 8: nothing is known of a target, and nobody follows.\n\n\
         Kinds are those of the JSON: exited, ready, gap, container_event, incident_opened and so on. A wrong one lists all.",
     after_help = "Examples:\n  \
         vigie events --since 1h\n  \
@@ -45,7 +49,7 @@ const LATE: Duration = Duration::from_secs(2);
         vigie events -f --json"
 )]
 pub(crate) struct Args {
-    /// Only about these: a service, container:NAME, container:SOURCE/NAME, source:NAME
+    /// Only about these: a service, container:NAME or :ID, container:SOURCE/NAME, source:NAME
     #[arg(value_name = "TARGET", value_parser = target)]
     pub(crate) targets: Vec<Target>,
     /// Go on with what happens from now on
@@ -98,6 +102,7 @@ pub(crate) fn run(args: &Args) -> Verdict {
                 lines.extend(found.iter().map(|stored| JournalLine::new(stored.seq, &stored.entry)));
             }
             None if !args.follow && !place.services_dir().exists() => {
+                known::check(&args.targets, &place, None, &[])?;
                 eprintln!("nothing has happened yet");
                 return Ok(0);
             }
@@ -105,7 +110,12 @@ pub(crate) fn run(args: &Args) -> Verdict {
             None => query = all.clone(),
         }
         if std::mem::take(&mut first) {
-            for entry in unjournalled(&place, reader.as_ref(), args.since)? {
+            let unjournalled = unjournalled(&place, reader.as_ref(), args.since)?;
+            // Who follows may wait for somebody who is to come.
+            if !args.follow && (lines.is_empty() || args.targets.len() > 1) {
+                known::check(&args.targets, &place, reader.as_ref(), &unjournalled)?;
+            }
+            for entry in unjournalled {
                 if !is_wanted(&entry, args, &subjects) {
                     continue;
                 }
@@ -137,7 +147,8 @@ fn subject(target: &Target) -> Result<SubjectFilter, Failure> {
 fn is_wanted(entry: &Entry, args: &Args, subjects: &[SubjectFilter]) -> bool {
     args.until.is_none_or(|until| entry.at <= until)
         && (args.kinds.is_empty() || args.kinds.iter().any(|kind| kind == entry.what.kind()))
-        && (subjects.is_empty() || subjects.iter().any(|subject| subject.matches(&entry.subject)))
+        && (subjects.is_empty()
+            || subjects.iter().any(|subject| subject.matches(&entry.subject, Called::of(&entry.what))))
 }
 
 /// Puts what no daemon has journalled behind whatever is not younger. The journal keeps its own order, which is that in
