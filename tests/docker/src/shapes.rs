@@ -14,18 +14,20 @@ const ID: &str = "FAKE:ENGI:NEOF:ATES:T";
 /// `GET /info`
 pub(crate) fn info(state: &State) -> String {
     let windows = state.faults.kind == Kind::Windows;
+    let (name, root) =
+        state.place.as_ref().map_or(("model", "/var/lib/docker"), |(name, root)| (name.as_str(), root.as_str()));
     let counted = |wanted: &str| state.containers.values().filter(|container| container.state == wanted).count();
     let mut info = json!({
         // Podman invents another one for each answer.
         "ID": if state.faults.kind.is_podman() { format!("podman-{}", state.now()) } else { ID.to_owned() },
-        "Name": "model",
+        "Name": name,
         "ServerVersion": server_version(state),
         "SystemTime": rfc3339(state.now()),
         "OSType": if windows { "windows" } else { "linux" },
         "Architecture": "x86_64",
         "NCPU": 4,
         "MemTotal": 8_u64 << 30,
-        "DockerRootDir": "/var/lib/docker",
+        "DockerRootDir": root,
         "Driver": if windows { "windowsfilter" } else { "overlay2" },
         "DriverStatus": [["Backing Filesystem", "extfs"]],
         "Containers": state.containers.len(),

@@ -67,6 +67,8 @@ pub struct State {
     /// Nobody is answered, and nothing is told.
     pub(crate) is_frozen: bool,
     pub(crate) is_over: bool,
+    /// The name of its machine, and the folder in which it keeps what is its own; absent: of a machine that there is not.
+    pub place: Option<(String, String)>,
     /// Everything that happened, when somebody wants to know: when, of which type, what, to what.
     pub history: Option<Vec<(u64, String, String, String)>>,
 }

@@ -7,6 +7,9 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::skip::{is_root, skip};
 
+/// How much fits on one.
+const SIZE: usize = 1 << 20;
+
 /// A file system of one mebibyte. Dropping it takes it away, whatever becomes of the test.
 #[derive(Debug)]
 pub struct SmallDisk(PathBuf);
@@ -29,6 +32,16 @@ impl SmallDisk {
                 None
             }
         }
+    }
+
+    /// Makes it full to so many percent, with a file of its own; whatever that held before.
+    ///
+    /// # Panics
+    /// When it cannot be written to.
+    pub fn fill_to(&self, percent: usize) {
+        let path = self.0.join("part");
+        // The file that is there makes room first.
+        std::fs::write(&path, vec![0_u8; SIZE / 100 * percent]).expect("room for that much");
     }
 
     /// Fills it to the last byte with a file of its own, which is returned: removing it makes room.
