@@ -119,7 +119,15 @@ impl Client {
         }
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|error| exchange.broken(&error))?.to_bytes();
+        let path = path.split('?').next().unwrap_or_default();
         Err(Error::Refused(match serde_json::from_slice::<Failure>(&body) {
+            // Only paths of this version are asked for: that the daemon does not know one is nobody's typing error.
+            Ok(failure) if failure.error.message == crate::path::nothing_at(path) => FailureDetail {
+                code: ExitCode::Internal,
+                message: format!(
+                    "the daemon knows no {path}: it is of another version ('vigie daemon stop' ends it, the next command starts this one)"
+                ),
+            },
             Ok(failure) => failure.error,
             Err(_) => FailureDetail {
                 code: ExitCode::Internal,

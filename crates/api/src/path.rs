@@ -69,6 +69,11 @@ pub const OPENAPI: &str = "/v1/openapi.json";
 /// `GET`: numbers for Prometheus.
 pub const METRICS: &str = "/metrics";
 
+/// What is said of a path that is none.
+pub fn nothing_at(path: &str) -> String {
+    format!("there is nothing at {path}; what there is, {OPENAPI} describes")
+}
+
 /// The largest body that is taken, in bytes.
 pub const BODY_LIMIT: usize = 1 << 20;
 

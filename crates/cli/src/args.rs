@@ -109,6 +109,11 @@ pub(crate) fn duration(text: &str) -> Result<Span, String> {
     Span::try_from(text.to_owned()).map_err(|error| error.to_string())
 }
 
+/// Reads how many lines are wanted.
+pub(crate) fn lines<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "write how many lines, as 20".to_owned())
+}
+
 /// Reads a target (R3.1).
 pub(crate) fn target(text: &str) -> Result<Target, String> {
     text.parse().map_err(|error: vigie_core::target::TargetError| error.to_string())

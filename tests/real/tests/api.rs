@@ -182,6 +182,23 @@ fn one_that_does_not_read_is_told_what_it_missed() {
     assert!(metrics.contains("\nvigie_api_stream_resyncs_total 1\n"), "{metrics}");
 }
 
+/// The example of docs/api.md.
+#[test]
+fn a_silence_by_hand() {
+    let world = World::new();
+    world.vigie(&["daemon", "start"]).run().code(0);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api.md")).expect("the page");
+    let body = page.lines().find_map(|line| line.trim().strip_prefix("-d '")?.strip_suffix('\'')).expect("an example");
+    let site = socket(&world);
+    let answer = site.post("/v1/settings", body);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let scope = json!({"project": null, "service": null, "source": "nas", "container": "web"});
+    assert_eq!(answer.json()["silence"]["scope"], scope);
+    let both = r#"{"change":"silence","scope":{"service":"api","source":"nas"},"length":"1h","by":"x","reason":null}"#;
+    assert_eq!(site.post("/v1/settings", both).status, 400, "nothing is both");
+    assert_eq!(site.get_json("/v1/silences")["silences"].as_array().map(Vec::len), Some(1));
+}
+
 /// What is set is the same for whoever asks, and a change that is refused changes nothing.
 #[test]
 fn settings_are_the_same_for_the_command_and_the_api() {
@@ -376,10 +393,20 @@ fn what_means_no_good_is_refused() {
         assert_eq!(status(&format!("GET /v1/daemon HTTP/1.1\r\n{headers}X: {}\r\n\r\n", "x".repeat(1 << 20))), 431);
         assert_eq!(status(&format!("GET /v1/da\0emon HTTP/1.1\r\n{headers}\r\n")), 400);
         assert_eq!(status(&format!("GET /v1/daemon HTTP/1.1\r\n{headers}X : y\r\n\r\n")), 400);
-        for method in ["DELETE", "PUT", "HEAD", "OPTIONS", "TRACE", "PATCH", "NONSENSE"] {
+        for method in ["DELETE", "PUT", "OPTIONS", "TRACE", "PATCH", "NONSENSE"] {
             let answer =
                 site.raw(format!("{method} /v1/sources HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").as_bytes());
-            assert_eq!((answer.status, answer.header("allow")), (405, "GET, POST"), "{method}");
+            assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD, POST"), "{method}");
+        }
+        let unknown = site.raw(format!("GET /v1/statuss HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").as_bytes());
+        let error = unknown.json()["error"].clone();
+        assert_eq!((unknown.status, &error["code"]), (404, &8.into()), "as of all that is not there");
+        assert!(error["message"].as_str().is_some_and(|text| text.contains("/v1/openapi.json")), "{error}");
+        // As GET, and nothing behind its head.
+        for (path, wanted) in [("/v1/daemon", 200), ("/v1/status", 200), ("/v1/requests", 405), ("/v1/nothing", 404)] {
+            let head = site.raw(format!("HEAD {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").as_bytes());
+            assert_eq!((head.status, head.body.len()), (wanted, 0), "{path}");
+            assert!(head.header("content-length").parse::<u64>().is_ok_and(|length| length > 0), "{path}");
         }
         let post = |more: &str, body: &str| status(&format!("POST /v1/settings HTTP/1.1\r\n{headers}{more}\r\n{body}"));
         let change = "{\"change\":\"end_silence\",\"id\":7}";

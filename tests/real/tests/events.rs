@@ -77,6 +77,8 @@ fn followed_and_in_parts() {
     };
     assert_eq!(part(&["--kind", "started,exited", "--kind", "ready"]), of(&["started", "exited", "ready"]));
     assert!(part(&["--kind", "gave_up"]).is_empty());
+    world.vigie(&["events", "-n", "x"]).run().code(2).says("write how many lines, as 20");
+    world.vigie(&["logs", "-n", "-1"]).run().code(2);
     let wrong = world.vigie(&["events", "--kind", "exitd"]).run().code(2);
     assert!(wrong.errors().contains("'exited'"), "{wrong}");
     // What no daemon has journalled yet is chosen in the same way.

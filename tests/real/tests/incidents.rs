@@ -327,10 +327,13 @@ fn rules_by_hand() {
         rules.as_array().and_then(|all| all.iter().find(|one| one["name"] == name)).cloned().expect("a rule")
     };
     assert_eq!(rule(&world, "crash-loop")["settings"]["exits"], "5");
-    for bad in
-        [&["crashloop", "exits=3"][..], &["crash-loop", "exit=3"], &["crash-loop", "exits=1"], &["ghost", "exits"]]
-    {
-        world.vigie(&[&["rules", "set"], bad].concat()).run().code(2);
+    for (bad, code) in [
+        (&["crashloop", "exits=3"][..], 8),
+        (&["crash-loop", "exit=3"], 2),
+        (&["crash-loop", "exits=1"], 2),
+        (&["ghost", "exits"], 2),
+    ] {
+        world.vigie(&[&["rules", "set"], bad].concat()).run().code(code);
     }
     assert!(!world.home().join("run/daemon.sock").exists(), "what does not fit needs no daemon");
     shows(&world.vigie(&["rules", "set", "crash-loop", "exits=3", "within=30s"]).run().code(0), "exits=3*");
@@ -340,9 +343,11 @@ fn rules_by_hand() {
         (&["add", "busy", "metric=cpu", "of=service:*", "above=3"], 2, "measured are cpu_percent_of_core"),
         (&["add", "busy", "metric=threads", "of=service:*", "above=3"], 0, ""),
         (&["add", "busy", "metric=threads", "of=service:*", "above=3"], 2, "already"),
-        (&["set", "busi", "above=3"], 2, "did you mean \"busy\"?"),
+        (&["set", "busi", "above=3"], 8, "did you mean \"busy\"?"),
         (&["set", "busy", "above=4"], 0, ""),
-        (&["reset", "busy"], 2, "there is no rule"),
+        (&["reset", "busi"], 8, "did you mean \"busy\"?"),
+        (&["reset", "busy"], 2, "'vigie rules rm busy' removes it"),
+        (&["rm", "busi"], 8, "did you mean \"busy\"?"),
         (&["rm", "disk-low"], 2, "on=no"),
     ] {
         let done = world.vigie(&[&["rules"], args].concat()).run().code(code);
@@ -354,8 +359,19 @@ fn rules_by_hand() {
         (&own["own"], &own["settings"]["above"], &own["settings"]["clear"]),
         (&true.into(), &"4".into(), &"4".into())
     );
-    world.vigie(&["rules", "rm", "busy"]).run().code(0);
+    shows(&world.vigie(&["rules", "rm", "busy"]).run().code(0), "busy: removed");
     assert_eq!(json(&world, &["rules", "--json"])["rules"].as_array().map(Vec::len), Some(11));
+    // What is not written out is starred where it shows.
+    let severity = |name: &str| {
+        let list = world.vigie(&["rules"]).run().code(0).text();
+        let line = list.lines().find(|line| line.starts_with(name)).map(str::to_owned).expect("a rule");
+        line.split_whitespace().nth(1).map(str::to_owned).expect("a severity")
+    };
+    assert_eq!((severity("crash-loop"), severity("ghost")), ("critical".to_owned(), "critical".to_owned()));
+    world.vigie(&["rules", "set", "ghost", "severity=notice"]).run().code(0);
+    world.vigie(&["rules", "set", "not-ready", "on=no"]).run().code(0);
+    assert_eq!((severity("ghost"), severity("not-ready")), ("notice*".to_owned(), "off*".to_owned()));
+    world.vigie(&["rules", "reset", "not-ready"]).run().code(0);
     let changed = rule(&world, "crash-loop");
     assert_eq!((&changed["settings"]["exits"], &changed["settings"]["within"]), (&"3".into(), &"30s".into()));
     assert_eq!(changed["changed"], serde_json::json!(["exits", "within"]));

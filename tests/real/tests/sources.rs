@@ -198,7 +198,7 @@ fn whoever_is_killed_loses_and_doubles_nothing() {
 fn sources_come_and_go() {
     let Some((world, engine)) = begin("sources_come_and_go") else { return };
     let host = engine.host();
-    world.vigie(&["source", "add", "nas", &host]).run().code(3).says("--replace");
+    world.vigie(&["source", "add", "nas", &host]).run().code(2).says("--replace");
     world.vigie(&["source", "add", "x", "nonsense"]).run().code(2).says("no scheme");
     world.vigie(&["source", "rm", "other"]).run().code(8);
     world.vigie(&["source", "add", "twin", &host]).run().code(0);

@@ -65,6 +65,22 @@ fn a_refusal_carries_its_exit_code() {
     });
 }
 
+/// Somebody else who asks for it is told what there is; who is of the same project asks for nothing else.
+#[test]
+fn a_daemon_of_another_version() {
+    run(async {
+        let home = tempfile::tempdir().expect("folder");
+        let socket = home.path().join("d.sock");
+        let body = format!("{{\"error\":{{\"code\":8,\"message\":\"{}\"}}}}", crate::path::nothing_at("/v1/x"));
+        let answer = format!("HTTP/1.1 404 Not Found\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let daemon = daemon(&socket, answer.leak().as_bytes());
+        let error = Client::new(&socket).get_json::<u32>("/v1/x?a=b").await.expect_err("refused");
+        assert_eq!(error.exit_code(), ExitCode::Internal);
+        assert!(error.to_string().contains("another version"), "{error}");
+        daemon.await.expect("daemon");
+    });
+}
+
 #[test]
 fn lines_that_are_cut_off_are_no_end() {
     run(async {

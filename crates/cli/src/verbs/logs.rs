@@ -16,7 +16,7 @@ use vigie_os::proc::Proc;
 use vigie_os::watch::Watch;
 use vigie_store::logs::{Amount, End, Filter, Item, Line, LogDir, Lost, Merged, Stream};
 
-use crate::args::{ManifestLong, target};
+use crate::args::{ManifestLong, lines, target};
 use crate::context::Here;
 use crate::failure::{Failure, Verdict};
 use crate::look::{self, Meters};
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Only the last N lines
-    #[arg(short = 'n', long = "lines", value_name = "N")]
+    #[arg(short = 'n', long = "lines", value_name = "N", value_parser = lines::<usize>)]
     pub(crate) lines: Option<usize>,
     /// Only what was written from then on
     #[arg(long, value_name = "TIME", value_parser = when)]

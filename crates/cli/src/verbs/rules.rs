@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use vigie_api::incidents::{Rule, Rules as Report};
 use vigie_api::settings::Change;
-use vigie_core::incidents::{KEYS, Key, Of, RuleError, RuleId, RuleName, Rules};
+use vigie_core::incidents::{KEYS, Key, Of, RuleError, RuleId, Rules};
 use vigie_daemon::views;
 use vigie_os::place::Place;
 
@@ -21,7 +21,7 @@ use crate::{context, settings};
         limit of what is measured (vigie metrics): of a service, a container or a source, above or below a value, for so long. \
         All of it is in the database, for all projects of the user. ",
         settings::needs_no_daemon!("Listing", "a rule"),
-        "\n\nExit code 2: a rule, a key or a value that does not exist."
+        "\n\nExit code 8: there is no such rule; 2: a key or a value does not fit, or there is a rule of this name."
     ),
     after_help = examples()
 )]
@@ -68,8 +68,8 @@ enum Verb {
     /// Make a rule as it was before anybody changed it
     Reset {
         /// The rule
-        #[arg(value_name = "NAME", value_parser = rule)]
-        name: RuleName,
+        #[arg(value_name = "NAME", value_parser = any_rule)]
+        name: RuleId,
     },
 }
 
@@ -101,10 +101,6 @@ fn examples() -> String {
     text
 }
 
-fn rule(text: &str) -> Result<RuleName, String> {
-    text.parse().map_err(|error: RuleError| error.to_string())
-}
-
 fn any_rule(text: &str) -> Result<RuleId, String> {
     text.parse().map_err(|error: RuleError| error.to_string())
 }
@@ -127,8 +123,11 @@ pub(crate) fn run(args: &Args) -> Verdict {
             }
             for name in names {
                 settings::change(&place, &Change::RemoveRule { rule: name.clone() })?;
+                if !args.json {
+                    writeln!(std::io::stdout(), "{name}: removed")?;
+                }
             }
-            Ok(0)
+            if args.json { list(&place, true) } else { Ok(0) }
         }
         Some(Verb::Set { name, settings }) => {
             read(&place)?.set(name, settings).map_err(refused)?;
@@ -136,14 +135,22 @@ pub(crate) fn run(args: &Args) -> Verdict {
             tell(&place, name, args.json)
         }
         Some(Verb::Reset { name }) => {
-            settings::change(&place, &Change::ResetRule { rule: *name })?;
-            tell(&place, &RuleId::from(*name), args.json)
+            read(&place)?.exists(name).map_err(refused)?;
+            let RuleId::Known(known) = name else {
+                let message = format!("rule {name} is your own: there is no default that it could go back to");
+                return Err(Failure::usage(message).hint(format!("'vigie rules rm {name}' removes it")));
+            };
+            settings::change(&place, &Change::ResetRule { rule: *known })?;
+            tell(&place, name, args.json)
         }
     }
 }
 
 fn refused(error: RuleError) -> Failure {
-    Failure::usage(error.to_string())
+    match error {
+        RuleError::NoRule { .. } => Failure::not_found(error.to_string()),
+        other => Failure::usage(other.to_string()),
+    }
 }
 
 fn read(place: &Place) -> Result<Rules, Failure> {
@@ -171,10 +178,12 @@ fn list(place: &Place, as_json: bool) -> Verdict {
     for rule in &report.rules {
         let on = rule.settings.get("on").is_some_and(|on| on == "yes");
         let colour = if on { style::HEAD } else { style::DIM };
-        let severity = if on { rule.settings["severity"].clone() } else { "off".to_owned() };
+        let severity = if on { &rule.settings["severity"] } else { "off" };
+        // Where the two are not written out, the star of either stands here.
+        let mark = if is_changed(rule, "severity") || is_changed(rule, "on") { "*" } else { "" };
         table.row(vec![
             (colour, rule.name.to_string()),
-            (anstyle::Style::new(), severity),
+            (anstyle::Style::new(), format!("{severity}{mark}")),
             (anstyle::Style::new(), line(&rules, rule, &["on", "severity"])),
             (style::DIM, rule.about.clone()),
         ]);
@@ -187,11 +196,15 @@ fn list(place: &Place, as_json: bool) -> Verdict {
 fn line(rules: &Rules, rule: &Rule, without: &[&str]) -> String {
     let settings = rules.get(&rule.name).shown(&rule.name).into_iter().filter(|(key, _)| !without.contains(key));
     let shown = settings.map(|(key, value)| {
-        let changed = !rule.own && rule.changed.iter().any(|changed| changed == key);
-        let mark = if changed { "*" } else { "" };
+        let mark = if is_changed(rule, key) { "*" } else { "" };
         format!("{key}={value}{mark}")
     });
     shown.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether it is not as it is when nobody changes it. A rule that somebody made is theirs as a whole.
+fn is_changed(rule: &Rule, key: &str) -> bool {
+    !rule.own && rule.changed.iter().any(|changed| changed == key)
 }
 
 fn tell(place: &Place, name: &RuleId, as_json: bool) -> Verdict {

@@ -65,11 +65,17 @@ impl FromStr for Endpoint {
         if let Some(path) = text.strip_prefix("unix://").or(Some(text).filter(|text| text.starts_with('/'))) {
             return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { wrong("its path is not absolute") };
         }
+        if text.starts_with("unix:") {
+            return wrong("the path of a socket comes after two slashes: unix:///PATH");
+        }
         if let Some(name) = text.strip_prefix("context:") {
             let name = name.trim_start_matches("//");
             return if name.is_empty() { wrong("the context has no name") } else { Ok(Self::Context(name.to_owned())) };
         }
         let Some((scheme, rest)) = text.split_once("://") else { return wrong("it has no scheme") };
+        if !matches!(scheme, "tcp" | "ssh") {
+            return wrong("its scheme is not known");
+        }
         let rest = rest.trim_end_matches('/');
         let (user, place) = match rest.rsplit_once('@') {
             Some((user, place)) => (Some(user), place),
@@ -78,20 +84,24 @@ impl FromStr for Endpoint {
         if user.is_some_and(|user| user.contains(':')) {
             return wrong("a password has no place in it");
         }
+        if !user.is_none_or(is_user) {
+            return wrong("its user is none");
+        }
         let Some((host, port)) = host_and_port(place) else { return wrong("its host or port is none") };
         match (scheme, user) {
             ("tcp", None) => Ok(Self::Tcp { host, port }),
             ("tcp", Some(_)) => wrong("an engine over TCP knows no users"),
             // It becomes an argument of ssh: nothing of it may look like an option.
-            ("ssh", user)
-                if host.starts_with('-') || user.is_some_and(|user| user.starts_with('-') || user.is_empty()) =>
-            {
-                wrong("its host or user is none")
-            }
-            ("ssh", user) => Ok(Self::Ssh { user: user.map(str::to_owned), host, port }),
-            _ => wrong("its scheme is not known"),
+            (_, _) if host.starts_with('-') => wrong("its host is none"),
+            (_, user) => Ok(Self::Ssh { user: user.map(str::to_owned), host, port }),
         }
     }
+}
+
+/// A name that ssh takes for a user: no option, and nothing that a shell behind it would understand otherwise.
+fn is_user(text: &str) -> bool {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "'\"`;&<>|(){}$/".contains(c);
+    !text.is_empty() && !text.starts_with('-') && !text.contains(odd)
 }
 
 /// `nas`, `nas:2376`, `[::1]:2376`
@@ -165,6 +175,7 @@ mod tests {
             ("tcp://[::1]:2375/", Some("tcp://[::1]:2375")),
             ("ssh://nas", None),
             ("ssh://ana@nas.lan:2222", None),
+            ("ssh://ana.b_c-d@example.com@nas", None),
             ("context:nas", None),
             ("context://nas", Some("context:nas")),
         ] {
@@ -191,9 +202,30 @@ mod tests {
             "ssh://-l@nas",
             "ssh://@nas",
             "ssh://nas;rm",
+            "ssh://a b@x",
+            "ssh://a$b@x",
+            "ssh://a\n@x",
+            "tcp://-nas:1@x",
             "npipe:////./pipe/docker",
         ] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, why) in [
+            ("npipe:////./pipe/docker_engine", "its scheme is not known"),
+            ("fd://", "its scheme is not known"),
+            ("http://nas:2375", "its scheme is not known"),
+            ("unix:/run/docker.sock", "unix:///PATH"),
+            ("unix://run/docker.sock", "not absolute"),
+            ("ssh://a b@x", "its user is none"),
+            ("ssh://x y", "its host or port is none"),
+            ("tcp://ana@nas", "knows no users"),
+        ] {
+            let error = text.parse::<Endpoint>().expect_err(text).to_string();
+            assert!(error.contains(why) && error.contains("tcp://HOST:2376"), "{text}: {error}");
         }
     }
 

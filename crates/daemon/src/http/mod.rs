@@ -34,7 +34,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
@@ -171,17 +171,22 @@ async fn answer(request: Request<Incoming>, desk: &Arc<Desk>, door: Door) -> Res
     perform(requests::Post { request, route, door, token }, desk, stay).await
 }
 
-/// The route of a request. Paths are compared as they are written: there is no other way to write one.
+/// The route of a request. Paths are compared as they are written: there is no other way to write one. `HEAD` is `GET`, of
+/// whose answer hyper leaves away the body.
 fn find<B>(request: &Request<B>) -> Result<&'static Route, Refusal> {
     let path = request.uri().path();
     let here = || ROUTES.iter().filter(|route| route.path == path);
-    if let Some(route) = here().find(|route| route.method.name() == request.method().as_str()) {
+    let method = if request.method() == Method::HEAD { Method::GET.as_str() } else { request.method().as_str() };
+    if let Some(route) = here().find(|route| route.method.name() == method) {
         return Ok(route);
     }
-    let methods: Vec<&str> = here().map(|route| route.method.name()).collect();
+    let mut methods: Vec<&str> = here().map(|route| route.method.name()).collect();
     if methods.is_empty() {
-        let message = format!("there is nothing at {path}: perhaps client and daemon are of different versions");
-        return Err(Refusal::new(StatusCode::NOT_FOUND, ExitCode::Internal, message).closing());
+        let message = vigie_api::path::nothing_at(path);
+        return Err(Refusal::new(StatusCode::NOT_FOUND, ExitCode::NotFound, message).closing());
+    }
+    if let Some(get) = methods.iter().position(|method| *method == Method::GET.as_str()) {
+        methods.insert(get + 1, Method::HEAD.as_str());
     }
     let methods = methods.join(", ");
     let message = format!("{path} knows {methods}, not {}", request.method());

@@ -28,7 +28,7 @@ impl Sources {
                 let before = self.held.get(&name).map(|held| held.source.clone());
                 if before.is_some() && !replace {
                     let message = format!("there is a source {name} already; --replace gives it other settings");
-                    return Err(FailureDetail { code: ExitCode::AlreadyRunning, message });
+                    return Err(FailureDetail { code: ExitCode::Usage, message });
                 }
                 let same_place = before.as_ref().is_some_and(|before| before.endpoint == source.endpoint);
                 let how = match &before {

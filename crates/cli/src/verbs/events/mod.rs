@@ -17,7 +17,7 @@ use vigie_os::place::Place;
 use vigie_os::watch::Watch;
 use vigie_store::journal::{Called, Query, Reader, SubjectFilter};
 
-use crate::args::target;
+use crate::args::{lines, target};
 use crate::context;
 use crate::failure::{Failure, Verdict};
 use crate::out::time::when;
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Only the last N; absent: 100, or all with --since or --until
-    #[arg(short = 'n', long = "lines", value_name = "N")]
+    #[arg(short = 'n', long = "lines", value_name = "N", value_parser = lines::<u32>)]
     pub(crate) lines: Option<u32>,
     /// Only from then on
     #[arg(long, value_name = "TIME", value_parser = when)]

@@ -167,7 +167,7 @@ fn document() -> Value {
             "license": {"name": "MIT OR Apache-2.0"},
             "description": "The API of the vigie daemon: HTTP/1.1 over the Unix socket of its user, and over a loopback port with a \
                 token when somebody asked for it (docs/api.md). Fields are added, none is renamed or removed; values that were \
-                not observed are null, never 0. Any path that is not here is answered with 404, any other method with 405.",
+                not observed are null, never 0. Any path that is not here is answered with 404, any other method with 405; HEAD is GET without a body.",
         },
         "servers": [
             {"url": "http://localhost", "description": "The Unix socket: daemon.sock in the runtime folder. No token."},
@@ -286,14 +286,12 @@ fn statuses(route: &Route) -> Vec<(StatusCode, &'static str)> {
     all
 }
 
-/// With descriptions for readers of JSON: links of Rust's documentation lead nowhere there.
+/// With descriptions for readers of JSON.
 fn plain(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             let one = |(key, value): (String, Value)| match value {
-                Value::String(text) if key == "description" => {
-                    (key, text.replace("[`", "`").replace("`]", "`").replace('\n', " ").into())
-                }
+                Value::String(text) if key == "description" => (key, described(&text).into()),
                 value => (key, plain(value)),
             };
             Value::Object(fields.into_iter().map(one).collect())
@@ -301,6 +299,59 @@ fn plain(value: Value) -> Value {
         Value::Array(values) => Value::Array(values.into_iter().map(plain).collect()),
         other => other,
     }
+}
+
+/// What stands for something else where no code is.
+const WORDS: [(&str, &str); 7] = [
+    ("`crate::SCHEMA`", "The version of this shape: fields may be added to it."),
+    ("`Launch::managed`", "The daemon manages it."),
+    ("`vigie_core::journal::KINDS`", "those of the parameter `kind` of `/v1/events`"),
+    ("`vigie_core::samples::Metric::name`", "those of the parameter `metric` of `/v1/samples`"),
+    ("`MAX_LEN`", "63"),
+    ("The facts, as `What` names them.", "The facts: which they are depends on `kind`."),
+    ("; never `Log`", ""),
+];
+
+/// Links of Rust's documentation lead nowhere there, its paths name nothing, and the numbers of what is required are those
+/// of a document that is not here.
+fn described(text: &str) -> String {
+    let mut text = text.replace("[`", "`").replace("`]", "`").replace('\n', " ");
+    for (from, to) in WORDS {
+        text = text.replace(from, to);
+    }
+    while let Some(at) = text.find(" (R").filter(|at| text[at + 3..].starts_with(|c: char| c.is_ascii_digit())) {
+        let end = text[at..].find(')').expect("it is closed");
+        text.replace_range(at..=at + end, "");
+    }
+    // `Holder::since` is `since` of that object.
+    while let Some(at) = text.find("::") {
+        let begin = text[..at].rfind('`').expect("a path is code");
+        text.replace_range(begin + 1..at + 2, "");
+    }
+    text
+}
+
+/// Nothing is left that only who reads the code understands.
+#[test]
+fn descriptions_are_for_readers_of_json() {
+    assert_eq!(vigie_core::name::MAX_LEN, 63, "WORDS says so");
+    assert_eq!(described("How far (R4.3), since [`Holder::since`]\nor `a::B::c`."), "How far, since `since` or `c`.");
+    fn look(value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(text) = fields.get("description").and_then(Value::as_str) {
+                    let number = text.split(|c: char| !c.is_alphanumeric() && c != '.').find(|word| {
+                        word.strip_prefix('R').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+                    });
+                    assert!(!text.is_empty() && !text.contains("::") && number.is_none(), "{text}");
+                }
+                fields.values().for_each(look);
+            }
+            Value::Array(values) => values.iter().for_each(look),
+            _ => {}
+        }
+    }
+    look(&document());
 }
 
 /// With references that say that they are of what is read.
