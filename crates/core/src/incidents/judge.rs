@@ -215,11 +215,13 @@ impl Engine {
             Means::IsOver => self.resolve(&key, bound.well(value), at, turn),
             Means::GoesOn => {
                 let Some(incident) = self.live.get_mut(&key) else { return };
-                if bound.is_beyond(value) {
+                incident.text = if bound.is_beyond(value) {
                     incident.count += 1;
                     incident.last = now.wall;
-                }
-                incident.text = bound.wrong(value, rule.hold);
+                    bound.wrong(value, rule.hold)
+                } else {
+                    bound.between(value)
+                };
                 incident.clock.clear_at = Some(stale);
                 self.grown.insert(key);
             }

@@ -165,7 +165,17 @@ impl Bound {
         format!("{} is {}, {} {}{long}", measure.name(), measure.said(value), side.name(), measure.said(*raise))
     }
 
-    /// `memory_bytes is 800 MiB again`
+    /// `memory_bytes is 900 MiB, not yet down to 800 MiB`: what is neither wrong any more nor well.
+    pub(super) fn between(&self, value: u64) -> String {
+        let Self { measure, side, clear, .. } = self;
+        let way = match side {
+            Side::Above => "down",
+            Side::Below => "up",
+        };
+        format!("{} is {}, not yet {way} to {}", measure.name(), measure.said(value), measure.said(*clear))
+    }
+
+    /// `memory_bytes is 800 MiB`
     pub(super) fn well(&self, value: u64) -> String {
         format!("{} is {}", self.measure.name(), self.measure.said(value))
     }

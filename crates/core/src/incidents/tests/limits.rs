@@ -64,6 +64,8 @@ fn beyond_for_long_enough() {
     );
     bench.rounds(100, 5, &cpu(75.0));
     assert_eq!(bench.told().len(), 1, "neither wrong nor well");
+    let texts: Vec<&str> = bench.engine.live().map(|incident| incident.text.as_str()).collect();
+    assert_eq!(texts, ["cpu_percent_of_core is 75 %, not yet down to 70 %"]);
     bench.rounds(1, 5, &cpu(70.0));
     assert_eq!(bench.told().len(), 2);
     assert!(bench.messages[1].text.starts_with("cpu_percent_of_core is 70 % (after 9m"), "{}", bench.messages[1].text);
