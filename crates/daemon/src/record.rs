@@ -79,6 +79,7 @@ pub(crate) fn folders(services: &Path) -> std::io::Result<Vec<PathBuf>> {
             folders.push(entry.path());
         }
     }
-    folders.sort();
+    // As bytes: to compare a thousand paths part by part takes longer than to list them.
+    folders.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
     Ok(folders)
 }

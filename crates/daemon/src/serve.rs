@@ -47,7 +47,7 @@ use crate::start::{Options, StartError};
 const INPUTS: usize = 1024;
 
 /// How long clients may take to hear the last words. Only one that does not read takes all of it.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What an earlier daemon kept.
 pub(crate) struct Kept {

@@ -23,7 +23,7 @@ use crate::ledger::News;
 const PAGE: u32 = 500;
 
 /// Entries by number, time, subject and kind; with `follow` also those to come.
-pub(super) async fn stream(desk: &Desk, query: &Query, mut stay: Stay) -> Result<Response<Body>, Refusal> {
+pub(super) async fn stream(desk: &Desk, query: &Query, stay: Stay) -> Result<Response<Body>, Refusal> {
     let follow = query.flag("follow")?;
     let limit = query.number("limit")?.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
     let filter = Filter::of(query)?;

@@ -65,16 +65,19 @@ impl Stay {
     }
 
     /// Waits until the daemon ends, or the token is worth nothing any more.
-    pub(super) async fn over(&mut self) {
-        let revoked = async {
-            match &self.pass {
-                Some((pass, access)) => access.revoked(pass).await,
-                None => std::future::pending().await,
-            }
-        };
+    pub(super) async fn over(&self) {
+        let mut ending = self.ending.clone();
         tokio::select! {
-            _ = self.ending.wait_for(|ending| *ending) => {}
-            () = revoked => {}
+            _ = ending.wait_for(|ending| *ending) => {}
+            () = self.revoked() => {}
+        }
+    }
+
+    /// Waits until the token is worth nothing any more.
+    pub(super) async fn revoked(&self) {
+        match &self.pass {
+            Some((pass, access)) => access.revoked(pass).await,
+            None => std::future::pending().await,
         }
     }
 }

@@ -92,7 +92,7 @@ impl Post {
 
 /// Passes a request on; shows what happens to the services that it is about, and at last what came of it. It goes on
 /// when the client goes.
-pub(super) async fn stream(desk: &Desk, post: Post, mut stay: Stay) -> Result<Response<Body>, Refusal> {
+pub(super) async fn stream(desk: &Desk, post: Post, stay: Stay) -> Result<Response<Body>, Refusal> {
     let visitor = post.visitor();
     let mut request: supervisor::Request = post.read().await?;
     if let Some(visitor) = visitor {
@@ -105,13 +105,11 @@ pub(super) async fn stream(desk: &Desk, post: Post, mut stay: Stay) -> Result<Re
     desk.put(Input::Request { request, reply }).await?;
     let (writer, response) = lines();
     tokio::spawn(async move {
-        // A client that is gone has seen enough.
-        let shown = show(&writer, listener, outcome, &about);
+        // A client that is gone has seen enough. A daemon that ends has answered everybody: what came of a request is told by
+        // one that ends because of it, too, however much is to be read before.
         tokio::select! {
-            // What came of it is told also by a daemon that ends because of it.
-            biased;
-            _ = shown => {}
-            () = stay.over() => {}
+            _ = show(&writer, listener, outcome, &about) => {}
+            () = stay.revoked() => {}
         }
     });
     Ok(response)

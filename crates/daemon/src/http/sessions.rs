@@ -39,7 +39,7 @@ impl Drop for Open {
 }
 
 /// Opens a session, or takes one up again.
-pub(super) async fn stream(desk: &Desk, query: &Query, post: Post, mut stay: Stay) -> Result<Response<Body>, Refusal> {
+pub(super) async fn stream(desk: &Desk, query: &Query, post: Post, stay: Stay) -> Result<Response<Body>, Refusal> {
     let resume = query.number("resume")?.map(SessionId);
     let SessionOpened { pid: command } = post.read().await?;
     let listener = desk.lines.subscribe();

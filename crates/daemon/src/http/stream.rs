@@ -91,7 +91,7 @@ pub(super) async fn open(
     desk: &Desk,
     query: &Query,
     request: &Request<Incoming>,
-    mut stay: Stay,
+    stay: Stay,
 ) -> Result<Response<Body>, Refusal> {
     let filter = Filter::of(query)?;
     // A browser that comes back asks for the same path as before: what it has seen since counts.

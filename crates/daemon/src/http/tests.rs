@@ -13,6 +13,7 @@ use vigie_core::name::Name;
 use vigie_core::supervisor::{Outcome, Request as Asked, SessionId};
 use vigie_store::journal::Journal;
 
+use crate::dispatch::Seen;
 use crate::ledger::News;
 use crate::sessions::Sessions;
 use crate::test::run;
@@ -29,11 +30,16 @@ struct Stage {
 
 /// A server on a socket of its own.
 fn stage() -> Stage {
+    stage_with(16)
+}
+
+/// As [`stage`], with so many places for news.
+fn stage_with(ring: usize) -> Stage {
     let folder = tempfile::tempdir().expect("folder");
     let socket = folder.path().join("daemon.sock");
     let listener = UnixListener::bind(&socket).expect("bound");
     let (inputs, queue) = mpsc::channel(16);
-    let (lines, _) = tokio::sync::broadcast::channel(16);
+    let (lines, _) = tokio::sync::broadcast::channel(ring);
     let (journal, _) = Journal::open(folder.path(), Wall(1)).expect("opened");
     let log = Log::open(folder.path());
     let (ending, ends) = watch::channel(false);
@@ -142,6 +148,39 @@ fn entries_come_before_the_outcome() {
         let outcome = Outcome { code: ExitCode::No, why: None, services: Vec::new() };
         assert!(reply.send(outcome.clone()).is_ok());
         let mut lines = asking.await.expect("no panic").expect("a stream");
+        assert_eq!(lines.next().await.expect("line"), Some(Line::Outcome(outcome)));
+        assert_eq!(lines.next().await.expect("end"), None);
+    });
+}
+
+/// `vigie daemon stop` with a thousand services: there is more to be read than waits for a client.
+#[test]
+fn a_daemon_that_ends_tells_the_outcome_however_much_comes_before() {
+    const ENTRIES: u64 = 300;
+    run(async {
+        let mut stage = stage_with(512);
+        let client = stage.client.clone();
+        let asking = tokio::spawn(async move { client.post_stream::<_, Line>(path::REQUESTS, &Asked::ShutDown).await });
+        let Some(Input::Look { reply, .. }) = stage.queue.recv().await else { panic!("whom is it about?") };
+        let key = serde_json::json!({"scope": "project", "dir": "/srv/demo", "service": "api"});
+        let service = serde_json::json!({
+            "project": "demo", "service": "api", "wanted": "up", "state": "running", "restarts": 0, "findings": [],
+            "claims": [], "project_dir": "/srv/demo", "scope": "project", "key": key,
+        });
+        let service = serde_json::from_value(service).expect("a service");
+        assert!(reply.send(vec![Seen { service, keeper: None }]).is_ok());
+        let Some(Input::Request { reply, .. }) = stage.queue.recv().await else { panic!("nothing was asked for") };
+        // Nobody else gets a turn meanwhile.
+        for seq in 1..=ENTRIES {
+            stage.lines.send(Arc::new(news(seq, "api"))).expect("somebody listens");
+        }
+        let outcome = Outcome { code: ExitCode::Done, why: None, services: Vec::new() };
+        assert!(reply.send(outcome.clone()).is_ok());
+        stage.ending.send_replace(true);
+        let mut lines = asking.await.expect("no panic").expect("a stream");
+        for seq in 1..=ENTRIES {
+            assert_eq!(lines.next().await.expect("line"), Some(Line::Entry(line(seq, "api"))));
+        }
         assert_eq!(lines.next().await.expect("line"), Some(Line::Outcome(outcome)));
         assert_eq!(lines.next().await.expect("end"), None);
     });
