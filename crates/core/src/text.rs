@@ -127,6 +127,10 @@ pub fn quoted(bytes: &[u8]) -> String {
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
+/// So alike two words are (Jaro and Winkler, 1 for the same) that one may be meant by the other: `lopy` and `loopy` are 0.95,
+/// `apo` and `api` 0.82, `pi` and `nas` 0.
+const LIKE: f64 = 0.8;
+
 /// The known word that someone who wrote `word` may have meant.
 pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     // Similarity is quadratic in the length, and no known word is that long.
@@ -135,7 +139,7 @@ pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&
     }
     known
         .map(|known| (strsim::jaro_winkler(word, known), known))
-        .filter(|(similarity, _)| *similarity > 0.85)
+        .filter(|(similarity, _)| *similarity > LIKE)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, known)| known)
 }
@@ -156,6 +160,15 @@ mod tests {
     #[test]
     fn hostile_names_cannot_draw() {
         assert_eq!(escaped(b"a\x1b[2J\nb\xff\xe2\x80\xae"), "a\\u{1b}[2J\\nb\\xff\\u{202e}");
+    }
+
+    #[test]
+    fn what_may_be_meant() {
+        let known = ["api", "loopy", "nas"];
+        for (word, meant) in [("apo", Some("api")), ("lopy", Some("loopy")), ("pi", None), ("api", Some("api"))] {
+            assert_eq!(nearest(word, known.into_iter()), meant, "{word}");
+        }
+        assert_eq!(nearest(&"a".repeat(65), known.into_iter()), None);
     }
 
     #[test]

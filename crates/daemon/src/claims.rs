@@ -55,7 +55,7 @@ fn legacy(proc: &Proc, file: &OsText, launch: &Launch) -> Option<Occupied> {
         // It is the same thing, and was set aside so that this one may run.
         return None;
     }
-    let stray = strays::examine(proc, pid, &[strays::of_launch(launch)]).ok()??;
+    let stray = strays::examine(proc, pid, &[&strays::of_launch(launch)]).ok()??;
     let what = format!(
         "a copy that vigie did not start runs as PID {pid} (named by {file}; same {})",
         stray.matched.join(", ")

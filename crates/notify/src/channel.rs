@@ -151,8 +151,8 @@ fn is_localhost(host: &str) -> bool {
 }
 
 fn unknown(scheme: &str) -> UrlError {
-    let scored = FORMS.iter().map(|form| (strsim::jaro_winkler(scheme, form.scheme), form));
-    let near = scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(score, _)| *score > 0.75);
+    let near = vigie_core::text::nearest(scheme, FORMS.iter().map(|form| form.scheme));
+    let near = near.and_then(|near| FORMS.iter().find(|form| form.scheme == near));
     let schemes: Vec<&str> = FORMS.iter().map(|form| form.scheme).collect();
     UrlError {
         why: format!(
@@ -160,7 +160,7 @@ fn unknown(scheme: &str) -> UrlError {
             vigie_core::text::escaped(scheme.as_bytes()),
             schemes.join(", ")
         ),
-        form: near.map(|(_, form)| form.form),
+        form: near.map(|form| form.form),
     }
 }
 

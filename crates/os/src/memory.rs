@@ -10,6 +10,17 @@ pub fn trim() {
     }
 }
 
+/// Has all threads share one heap: for a program that lives for some milliseconds, in which a second heap costs more than
+/// waiting for each other does. To be called before there is a second thread. Without effect where the C library has no such
+/// call.
+pub fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) changes a parameter of the allocator, while nobody else allocates.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Unmaps the program's own code and constants: what a start and a burst of requests needed is most of what a process that
 /// sleeps for days has mapped. What is needed again is mapped again, page by page, out of the page cache; and what nobody has
 /// mapped the kernel gives up first when memory is short. Best effort: what cannot be found stays.

@@ -77,7 +77,7 @@ impl Crew {
 /// When `/proc` cannot be read.
 pub(crate) fn strays_of(expected: &Expected, scene: &Scene) -> Result<Vec<Stray>, Failure> {
     let runs = Crew::read(scene)?.pids();
-    let found = strays::find(&scene.proc, std::slice::from_ref(expected), &runs)?;
+    let found = strays::find(&scene.proc, &[expected], &runs)?;
     Ok(found.into_iter().filter(|stray| stray.elsewhere.is_empty()).collect())
 }
 
@@ -162,7 +162,7 @@ fn copies(
     clashes: &mut Vec<Clash>,
 ) -> Result<(), Failure> {
     let counts = |stray: &Stray, of: usize| stray.elsewhere.is_empty() && !ignored.covers(&wanted[of].key, stray);
-    let expected: Vec<Expected> = wanted.iter().map(|wanted| wanted.expected.clone()).collect();
+    let expected: Vec<&Expected> = wanted.iter().map(|wanted| &wanted.expected).collect();
     let runs = crew.pids();
     for stray in strays::find(proc, &expected, &runs)? {
         if counts(&stray, stray.of) {

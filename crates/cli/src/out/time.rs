@@ -68,6 +68,18 @@ fn local_at(wall: Wall, now: &Zoned) -> String {
     moment.strftime(form).to_string()
 }
 
+/// `12:03:05 to 12:18:05` in the local time zone; with the days when either is another one.
+pub(crate) fn range(from: Wall, until: Wall) -> String {
+    range_at(from, until, &Zoned::now())
+}
+
+fn range_at(from: Wall, until: Wall, now: &Zoned) -> String {
+    let [from, until] = [from, until].map(|wall| timestamp(wall).to_zoned(now.time_zone().clone()));
+    let today = from.date() == now.date() && until.date() == now.date();
+    let form = if today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+    format!("{} to {}", from.strftime(form), until.strftime(form))
+}
+
 /// `2026-01-31 12:03:05.123` in the local time zone: for lists of events, where every line has the same length.
 pub(crate) fn local_millis(wall: Wall) -> String {
     timestamp(wall).to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
@@ -126,7 +138,10 @@ mod tests {
     fn shown_times() {
         let wall = when_at("2026-03-10T11:03:05.123456789Z", &now()).expect("a moment");
         assert_eq!(local_at(wall, &now()), "12:03:05");
-        assert_eq!(local_at(when_at("yesterday", &now()).expect("a moment"), &now()), "2026-03-09 00:00:00");
+        let yesterday = when_at("yesterday", &now()).expect("a moment");
+        assert_eq!(local_at(yesterday, &now()), "2026-03-09 00:00:00");
+        assert_eq!(range_at(wall, wall, &now()), "12:03:05 to 12:03:05");
+        assert_eq!(range_at(yesterday, wall, &now()), "2026-03-09 00:00:00 to 2026-03-10 12:03:05");
     }
 
     #[test]

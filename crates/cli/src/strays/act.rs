@@ -110,7 +110,7 @@ fn end_strays(
     scene: &Scene,
     told: &mut Told,
 ) -> Result<(), Failure> {
-    let expected: Vec<_> = known.iter().map(|known| known.expected.clone()).collect();
+    let expected: Vec<_> = known.iter().map(|known| &known.expected).collect();
     let runs = Runs::read(&scene.place, &scene.proc)?;
     let mut ending: Vec<&One> = Vec::new();
     let mut families: Vec<(Family, Ladder)> = Vec::new();
@@ -167,7 +167,7 @@ fn started_again(found: &Found, known: &[Known], scene: &Scene, told: &mut Told)
     if swept.is_empty() {
         return Ok(());
     }
-    let expected: Vec<_> = known.iter().map(|known| known.expected.clone()).collect();
+    let expected: Vec<_> = known.iter().map(|known| &known.expected).collect();
     let mut runs: HashSet<u32> = known.iter().filter_map(|known| known.main).collect();
     runs.extend(crate::ghosts::processes(&scene.place, &scene.proc)?.into_keys());
     for stray in strays::find(&scene.proc, &expected, &runs)? {

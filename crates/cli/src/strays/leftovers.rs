@@ -93,8 +93,7 @@ pub(super) fn record(record: &Record) -> Option<Leftover> {
 /// that names no process at all may be anything, and is no leftover.
 fn pid_file(file: &Path, known: &Known, proc: &Proc) -> Result<Option<String>, Failure> {
     let Some(Says::Names(pid)) = pidfile::read(file) else { return Ok(None) };
-    let expected = std::slice::from_ref(&known.expected);
-    if known.main == Some(pid) || strays::examine(proc, pid, expected)?.is_some() {
+    if known.main == Some(pid) || strays::examine(proc, pid, &[&known.expected])?.is_some() {
         return Ok(None);
     }
     Ok(Some(match proc.key(pid)? {

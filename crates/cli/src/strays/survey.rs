@@ -79,7 +79,7 @@ pub(crate) fn strays_among(
     let mut runs: HashSet<u32> = of_runs.flat_map(|run| run.pid.into_iter().chain(run.keeper)).collect();
     // On record, and nobody's to end.
     runs.extend(crate::ghosts::processes(&scene.place, &scene.proc)?.into_keys());
-    let expected: Vec<Expected> = known.iter().map(|known| known.expected.clone()).collect();
+    let expected: Vec<&Expected> = known.iter().map(|known| &known.expected).collect();
     let found = strays::find_among(&scene.proc, present, &expected, &runs)?;
     let with_meaning = found.into_iter().map(|stray| {
         let of = &known[stray.of];

@@ -140,7 +140,7 @@ fn adoption(
     let services: Vec<&Service> = project.services.values().collect();
     let expected: Vec<Expected> =
         services.iter().map(|service| strays::of_service(service, project.dir.as_path())).collect();
-    let stray = strays::examine(&scene.proc, pid, &expected)?.ok_or_else(|| {
+    let stray = strays::examine(&scene.proc, pid, &expected.iter().collect::<Vec<_>>())?.ok_or_else(|| {
         Failure::not_found(format!("PID {pid} is not recognised as a service of {}", project.name))
             .hint(format!("'vigie adopt pid:{pid} --as SERVICE' says what it is"))
     })?;

@@ -1,7 +1,8 @@
 //! What can be held against a limit, of whom, and how it is written.
 
-use super::rules::{did_you_mean, nearest};
+use super::rules::did_you_mean;
 use crate::samples::{Metric, Unit, reading};
+use crate::text::nearest;
 use crate::units::parse_size_with_unit;
 
 /// Of whom something is measured.
@@ -133,7 +134,7 @@ impl Measure {
 
 pub(super) fn unmeasured(text: &str, kind: Kind, known: &[Measure]) -> String {
     let names = || known.iter().map(|measure| measure.name());
-    let near = did_you_mean(nearest(text, names()).as_deref());
+    let near = did_you_mean(nearest(text, names()));
     format!("it is not measured of a {}{near}; measured are {}", kind.name(), names().collect::<Vec<_>>().join(", "))
 }
 

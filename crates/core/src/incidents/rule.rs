@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::hours::Hours;
 use super::limit::Limit;
-use super::rules::{RuleError, nearest};
+use super::rules::RuleError;
 use crate::name::Name;
+use crate::text::nearest;
 
 /// Every rule that there is without anybody having made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,7 +106,7 @@ impl std::str::FromStr for RuleName {
         let known = Self::ALL.into_iter().find(|rule| rule.name() == text);
         known.ok_or_else(|| RuleError::NoRule {
             text: text.to_owned(),
-            near: nearest(text, Self::ALL.into_iter().map(Self::name)),
+            near: nearest(text, Self::ALL.into_iter().map(Self::name)).map(str::to_owned),
         })
     }
 }

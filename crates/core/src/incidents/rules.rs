@@ -10,6 +10,7 @@ use super::measure::Kind;
 use super::rule::{Rule, RuleId, RuleName};
 use super::settings::KEYS;
 use crate::name::Name;
+use crate::text::nearest;
 
 /// More rules are nobody's wish: each sample is held against all of its kind.
 const MOST: usize = 200;
@@ -69,12 +70,6 @@ pub enum RuleError {
 
 pub(super) fn did_you_mean(near: Option<&str>) -> String {
     near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
-}
-
-pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let scored = known.map(|name| (strsim::jaro_winkler(text, name), name));
-    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    (best.0 > 0.75).then(|| best.1.to_owned())
 }
 
 /// What was changed of one rule: key to value, as it was written.
@@ -164,7 +159,7 @@ impl Rules {
         match id {
             RuleId::Own(name) if !self.own.contains_key(name) => {
                 let known: Vec<RuleId> = self.ids();
-                let near = nearest(name.as_str(), known.iter().map(RuleId::name));
+                let near = nearest(name.as_str(), known.iter().map(RuleId::name)).map(str::to_owned);
                 Err(RuleError::NoRule { text: name.to_string(), near })
             }
             RuleId::Own(_) | RuleId::Known(_) => Ok(()),
@@ -253,7 +248,7 @@ fn changed(
         let known = known.ok_or_else(|| RuleError::NoKey {
             rule: id.clone(),
             key: key.clone(),
-            near: nearest(key, KEYS.iter().filter(|key| key.fits(id, &rule)).map(|key| key.name)),
+            near: nearest(key, KEYS.iter().filter(|key| key.fits(id, &rule)).map(|key| key.name)).map(str::to_owned),
         })?;
         rule.set(known, value)?;
         edits.insert(key.clone(), value.clone());

@@ -65,7 +65,7 @@ const NAMESPACES: [(&str, &str); 2] = [("ns/mnt", "mnt"), ("ns/pid", "pid")];
 ///
 /// # Errors
 /// When `/proc` cannot be read. What is hidden from this user is no error: it is another user's.
-pub fn find(proc: &Proc, expected: &[Expected], runs: &HashSet<u32>) -> Result<Vec<Stray>, OsError> {
+pub fn find(proc: &Proc, expected: &[&Expected], runs: &HashSet<u32>) -> Result<Vec<Stray>, OsError> {
     if expected.is_empty() {
         return Ok(Vec::new());
     }
@@ -96,7 +96,7 @@ impl Present {
 pub fn find_among(
     proc: &Proc,
     present: &Present,
-    expected: &[Expected],
+    expected: &[&Expected],
     runs: &HashSet<u32>,
 ) -> Result<Vec<Stray>, OsError> {
     let search = Search { runs, ..Search::new(proc, expected)? };
@@ -111,7 +111,7 @@ pub fn find_among(
 ///
 /// # Errors
 /// When `/proc` cannot be read.
-pub fn examine(proc: &Proc, pid: u32, expected: &[Expected]) -> Result<Option<Stray>, OsError> {
+pub fn examine(proc: &Proc, pid: u32, expected: &[&Expected]) -> Result<Option<Stray>, OsError> {
     let search = Search::new(proc, expected)?;
     let Ok(Some(executable)) = proc.link(pid, "exe") else { return Ok(None) };
     search.examine(pid, executable).map(|stray| search.with_tree(stray)).transpose()
@@ -143,7 +143,7 @@ fn ancestors_of(proc: &Proc, pid: u32) -> Result<Vec<u32>, OsError> {
 /// One look at the machine.
 struct Search<'a> {
     proc: &'a Proc,
-    expected: &'a [Expected],
+    expected: &'a [&'a Expected],
     files: System,
     /// Processes that are known to belong to a run.
     runs: &'a HashSet<u32>,
@@ -156,7 +156,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(proc: &'a Proc, expected: &'a [Expected]) -> Result<Self, OsError> {
+    fn new(proc: &'a Proc, expected: &'a [&'a Expected]) -> Result<Self, OsError> {
         let own = std::process::id();
         let namespace = |(link, _): (&str, &str)| proc.link(own, link).ok().flatten();
         Ok(Self {

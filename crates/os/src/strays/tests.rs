@@ -26,7 +26,8 @@ fn sh(script: &str, folder: &Path) -> Guard {
 fn a_stray_is_found_with_its_tree_and_a_run_is_not() {
     let proc = Proc::system().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let expected = [sleep_in(folder.path(), "612")];
+    let sleep = sleep_in(folder.path(), "612");
+    let expected = [&sleep];
     let none = HashSet::new();
     let start = |program: &str, args: &[&str]| {
         Guard(Command::new(program).args(args).current_dir(folder.path()).spawn().unwrap())
@@ -134,7 +135,7 @@ fn like_a_run_that_lives() {
     let mut found = None;
     eventually("the copy is recognised", || {
         let Some(expected) = of_process(&proc, run.0.id()).unwrap() else { return false };
-        found = examine(&proc, copy.0.id(), &[expected]).unwrap();
+        found = examine(&proc, copy.0.id(), &[&expected]).unwrap();
         found.is_some()
     });
     assert_eq!(found.unwrap().key.pid, copy.0.id());
@@ -145,7 +146,8 @@ fn like_a_run_that_lives() {
 fn who_descends_from_a_known_run_is_no_stray() {
     let proc = Proc::system().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let expected = [sleep_in(folder.path(), "614")];
+    let sleep = sleep_in(folder.path(), "614");
+    let expected = [&sleep];
     let adopted = sh("sleep 614 & wait", folder.path());
     eventually("its child is a stray as long as nobody knows better", || {
         find(&proc, &expected, &HashSet::new()).unwrap().len() == 1

@@ -193,9 +193,8 @@ fn foot(report: &Report) -> String {
         span => format!("by rollups of {span}"),
     };
     format!(
-        "{} to {}, {source}; a column is {}, its highest value drawn",
-        time::local(report.from.0),
-        time::local(report.until.0),
+        "{}, {source}; a column is {}, its highest value drawn",
+        time::range(report.from.0, report.until.0),
         report.step
     )
 }

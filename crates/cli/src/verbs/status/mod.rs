@@ -54,6 +54,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Verdict {
+    vigie_os::memory::share_heap();
     let mut view = View::new(args)?;
     watch::show(args.watch, args.json, |screen| view.picture(screen))?;
     Ok(0)

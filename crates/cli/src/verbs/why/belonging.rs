@@ -56,7 +56,8 @@ impl Known {
         if let Some(found) = self.of_run(story, place) {
             return Ok(Some(found));
         }
-        let stray = if story.process.is_zombie() { None } else { strays::examine(proc, key.pid, &self.expected)? };
+        let expected: Vec<&Expected> = self.expected.iter().collect();
+        let stray = if story.process.is_zombie() { None } else { strays::examine(proc, key.pid, &expected)? };
         Ok(stray.filter(|stray| stray.key == *key).map(|stray| Belonging::Stray {
             service: self.labels[stray.of].clone(),
             matched: stray.matched.iter().map(|fact| (*fact).to_owned()).collect(),

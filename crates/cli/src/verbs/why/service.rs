@@ -273,7 +273,7 @@ fn copies(
     let Some(expected) = expected else { return Ok(Vec::new()) };
     let ignored = Ignored::read(&scene.place)?;
     let mut copies = Vec::new();
-    for stray in strays::find(&scene.proc, &[expected], &known.mains())? {
+    for stray in strays::find(&scene.proc, &[&expected], &known.mains())? {
         if ignored.covers(key, &stray) {
             continue;
         }
