@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use vigie_core::docker::known::is_id;
 use vigie_core::docker::source::Source;
 use vigie_core::name::Name;
 use vigie_core::text::nearest;
 use vigie_daemon::views;
 
 use crate::failure::Failure;
-
-/// So many digits of an id are taken for one.
-pub(crate) const DIGITS: usize = 8;
 
 /// What is watched.
 #[derive(Debug, Default)]
@@ -72,7 +70,7 @@ impl Watched {
         if self.containers.iter().filter(of).any(|container| container.name == text) {
             return Ok((source.cloned(), text.to_owned()));
         }
-        let by_id = |container: &&Container| text.len() >= DIGITS && container.id.starts_with(text);
+        let by_id = |container: &&Container| is_id(&container.id, text);
         let found: BTreeSet<(&Name, &str)> =
             self.containers.iter().filter(of).filter(by_id).map(|found| (&found.source, found.name.as_str())).collect();
         let mut found = found.into_iter();

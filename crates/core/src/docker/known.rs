@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::docker::event::Happened;
 
+/// Whether somebody may mean the container with this id by `text`: by all of it, or by its beginning, when that is long enough to
+/// be none of a name's.
+pub fn is_id(id: &str, text: &str) -> bool {
+    could_be_id(text) && id.starts_with(text)
+}
+
+/// Whether this is long enough for the beginning of an id.
+pub const fn could_be_id(text: &str) -> bool {
+    text.len() >= 8
+}
+
 /// Where a container stands, as far as events and lists agree about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ContainerState"))]
@@ -203,6 +214,15 @@ pub fn differences(containers: &Containers, list: &[Listed]) -> Vec<Difference> 
 mod tests {
     use super::*;
     use crate::docker::event::{Key, Nanos};
+
+    #[test]
+    fn an_id_is_meant_by_a_beginning_that_is_no_name() {
+        for (text, meant) in
+            [("c0ffee1234", true), ("c0ffee12", true), ("c0ffee1", false), ("c0ffee13", false), ("c0ffee12345", false)]
+        {
+            assert_eq!(is_id("c0ffee1234", text), meant, "{text}");
+        }
+    }
 
     fn event(action: &str, attributes: &[(&'static str, &str)]) -> Happened {
         let key = Key { at: Nanos(1), kind: "container".to_owned(), action: action.to_owned(), id: "ab".to_owned() };

@@ -1,11 +1,9 @@
 //! Whom entries are about, as somebody asks for it.
 
+use vigie_core::docker::known::{could_be_id, is_id};
 use vigie_core::journal::{Subject, What};
 use vigie_core::name::Name;
 use vigie_core::target::Target;
-
-/// So many digits of the id of a container are taken for one.
-const DIGITS: usize = 8;
 
 /// What an entry must be about. Absent parts match anything: a project matches its services too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,14 +66,14 @@ impl SubjectFilter {
             && same(&self.mode, mode)
             && same(&self.source, subject.source())
             && self.container.as_deref().is_none_or(|wanted| {
-                let is_id = called.id.is_some_and(|id| wanted.len() >= DIGITS && id.starts_with(wanted));
+                let is_id = called.id.is_some_and(|id| is_id(id, wanted));
                 is_id || subject.container() == Some(wanted) || called.old_name == Some(wanted)
             })
     }
 
     /// The id that the container may be named by.
     pub(super) fn id(&self) -> Option<&str> {
-        self.container.as_deref().filter(|text| text.len() >= DIGITS)
+        self.container.as_deref().filter(|text| could_be_id(text))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vigie_api::source::{LookedAt, Watch};
-use vigie_core::docker::known::Container;
+use vigie_core::docker::known::{Container, is_id};
 use vigie_core::docker::source::Source;
 use vigie_core::name::Name;
 use vigie_core::samples::Subject;
@@ -14,7 +14,6 @@ use vigie_store::samples::Known;
 use super::View;
 use crate::daemon;
 use crate::failure::Failure;
-use crate::watched::DIGITS;
 
 /// What is known of a container of this source and id.
 #[derive(Default)]
@@ -34,7 +33,7 @@ impl One {
     fn is_called(&self, id: &str, name: &str) -> bool {
         self.present.as_deref() == Some(name)
             || self.measured.iter().any(|known| known.subject.key == name)
-            || (name.len() >= DIGITS && id.starts_with(name))
+            || is_id(id, name)
     }
 }
 
